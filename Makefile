@@ -1,0 +1,69 @@
+# One door for people and CI. Everything lands in .venv; `make` alone lists the targets.
+# PYTHON=python3.12 picks another interpreter, MODELS=1 adds torch and sentence-transformers,
+# ARGS="..." goes to the command behind demo, test and bench.
+
+PYTHON ?= python3
+MODELS ?=
+ARGS ?=
+# Pinned, so that a CPU build (torch 2.13.0+cpu) wins wherever pip is told of one: docs/models.md.
+TORCH ?= torch==2.13.0
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+READY_MODELS := $(VENV)/.installed-models
+INSTALLED := $(if $(MODELS),$(READY_MODELS),$(READY))
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup model redis demo test lint bench
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: redis model ## make .venv with everything (again: only what changed)
+
+demo: setup ## sample upstream, proxy and dashboard, with nothing to configure
+	$(BIN)/likewise demo $(ARGS)
+
+test: setup ## the whole test suite
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED) ## ruff, its formatter, and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup ## the load benchmark on this machine
+	$(BIN)/likewise bench $(ARGS)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "likewise: '$(PYTHON)' is missing or older than 3.11; install Python 3.11 or newer, or say: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "likewise: '$(PYTHON)' cannot make virtual environments; install its venv package (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(READY): pyproject.toml | $(BIN)/python
+	$(PIP) install -e '.[dev]'
+	@touch $@
+
+# One pip command, so that what needs torch cannot bring in another build of it.
+$(READY_MODELS): pyproject.toml | $(BIN)/python
+	$(PIP) install '$(TORCH)' -e '.[dev,models]'
+	@touch $(READY) $@
+
+# Says nothing and ends at once when the model is there.
+model: $(INSTALLED)
+	$(BIN)/likewise models pull
+
+# Only tests talk to Redis; without it they skip and say so (in CI they fail).
+redis:
+	@command -v redis-server >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "likewise: installing redis-server for the tests"; \
+	  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
+	  { apt-get install -y -qq redis-server || { apt-get update -qq && apt-get install -y -qq redis-server; }; } >/dev/null 2>&1; \
+	fi; \
+	command -v redis-server >/dev/null || echo "likewise: no redis-server on PATH; tests that need it will skip (Debian: apt-get install redis-server)"

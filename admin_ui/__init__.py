@@ -1,0 +1,1 @@
+"""The face: pages and JSON for people. Asks one protocol; knows no index, store or upstream."""

@@ -1,0 +1,170 @@
+"""The dashboard's facts as JSON under `/api`, and `/metrics`. Shapes only; no page, no log-in."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from fastapi.responses import PlainTextResponse
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, ConfigDict, Field
+
+from admin_ui.console import Console, Overview, Question, Selection
+
+ENTRY_ID = "^[0-9a-f]{32}$"
+_bearer = HTTPBearer(auto_error=False, description="The admin token.")
+router = APIRouter(prefix="/api", dependencies=[Depends(_bearer)])
+metrics_router = APIRouter(dependencies=[Depends(_bearer)])
+
+
+def asked(request: Request) -> Console:
+    console: Console = request.app.state.console
+    return console
+
+
+Asked = Annotated[Console, Depends(asked)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SelectionBody(_Body):
+    """Which entries; every field given narrows it, none selects everything."""
+
+    ids: list[str] = []
+    tag: str | None = None
+    category: str | None = None
+    tenant: str | None = None
+    model: str | None = None
+    older_than: float | None = Field(None, ge=0, description="Age in seconds.")
+    text: str | None = Field(None, description="Part of the remembered prompt.")
+
+    def chosen(self) -> Selection:
+        return Selection(
+            ids=tuple(self.ids),
+            tag=self.tag,
+            category=self.category,
+            tenant=self.tenant,
+            model=self.model,
+            older_than=self.older_than,
+            text=self.text,
+        )
+
+
+class SearchQuery(SelectionBody):
+    limit: int = Field(100, ge=1, le=1000)
+
+
+class PurgeBody(_Body):
+    selection: SelectionBody
+    dry_run: bool = Field(True, description="Count only; send false to remove.")
+
+
+class QuestionBody(_Body):
+    """A prompt, as a client would send it."""
+
+    prompt: str = Field(min_length=1)
+    model: str = "gpt-4o-mini"
+    system: str | None = None
+    history: tuple[tuple[str, str], ...] = Field((), description="Earlier turns: role, text.")
+    credential: str | None = Field(None, description="The caller's key, to look where it may.")
+    category: str | None = None
+    user: str | None = None
+
+
+class Removed(BaseModel):
+    removed: int
+    dry_run: bool
+
+
+class DecisionPage(BaseModel):
+    """Newest first; pass `next` as `before` for older ones. Ids are decimal strings."""
+
+    decisions: list[dict[str, Any]]
+    next: str | None
+
+
+class EntryList(BaseModel):
+    entries: list[dict[str, Any]]
+
+
+@router.get("/overview", summary="Counts, latencies and savings over a time window")
+async def overview(
+    console: Asked, seconds: Annotated[float, Query(ge=1, le=366 * 86400)] = 3600.0
+) -> Overview:
+    return await console.overview(seconds)
+
+
+@router.get("/categories", summary="Each category's policy in force and usage")
+async def categories(console: Asked) -> list[dict[str, Any]]:
+    return await console.categories()
+
+
+@router.get("/decisions", summary="Recent decisions with their evidence")
+async def decisions(
+    console: Asked,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    before: Annotated[int | None, Query(description="Only ids below this one.")] = None,
+) -> DecisionPage:
+    rows = await console.decisions(limit, before)
+    # 64-bit ids would be rounded by a JavaScript reader.
+    shown = [row._asdict() | {"id": str(row.id)} for row in rows]
+    return DecisionPage(
+        decisions=shown, next=str(rows[-1].id) if rows and len(rows) == limit else None
+    )
+
+
+@router.get("/entries", summary="Search what is remembered")
+async def entries(console: Asked, search: Annotated[SearchQuery, Query()]) -> EntryList:
+    return EntryList(entries=await console.entries(search.chosen(), search.limit))
+
+
+@router.delete("/entries/{entry}", summary="Forget one entry")
+async def forget(console: Asked, entry: Annotated[str, Path(pattern=ENTRY_ID)]) -> Removed:
+    removed = await console.purge(Selection(ids=(entry,)), dry_run=False)
+    if not removed:
+        raise HTTPException(404, f"No entry {entry}. GET /api/entries lists what there is.")
+    return Removed(removed=removed, dry_run=False)
+
+
+@router.post("/entries/purge", summary="Forget all entries of a selection")
+async def purge(console: Asked, body: PurgeBody) -> Removed:
+    removed = await console.purge(body.selection.chosen(), dry_run=body.dry_run)
+    return Removed(removed=removed, dry_run=body.dry_run)
+
+
+@router.post("/explain", summary="Why a prompt would hit or miss; nothing is sent upstream")
+async def explain(console: Asked, body: QuestionBody) -> dict[str, Any]:
+    return await answered(console, Question(**body.model_dump()))
+
+
+@router.get("/policy", summary="The policy in force")
+async def policy(console: Asked) -> dict[str, Any]:
+    return await console.policy()
+
+
+@router.get("/health", summary="State of the embedder, the store and the index")
+async def health(console: Asked) -> dict[str, Any]:
+    return await console.health()
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def openapi(request: Request) -> dict[str, Any]:
+    schema: dict[str, Any] = request.app.openapi()
+    return schema
+
+
+@metrics_router.get(
+    "/metrics", summary="Prometheus metrics, aggregates only", response_class=PlainTextResponse
+)
+async def metrics(console: Asked) -> PlainTextResponse:
+    return PlainTextResponse(
+        console.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8"
+    )
+
+
+async def answered(console: Console, question: Question) -> dict[str, Any]:
+    """The explanation; a question that cannot be asked is the asker's error."""
+    try:
+        return await console.explain(question)
+    except ValueError as error:
+        raise HTTPException(400, str(error)) from error

@@ -1,0 +1,98 @@
+"""What the pages may ask. The shell implements it; nothing here knows index, store or upstream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from policies.record import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which entries a purge, an export or a search means. Empty fields select everything."""
+
+    ids: tuple[str, ...] = ()
+    tag: str | None = None
+    category: str | None = None
+    tenant: str | None = None
+    model: str | None = None
+    older_than: float | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A prompt to explain, as a client would send it."""
+
+    prompt: str
+    model: str = "gpt-4o-mini"
+    system: str | None = None
+    history: tuple[tuple[str, str], ...] = ()
+    credential: str | None = None
+    category: str | None = None
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts and latencies of one group of decisions; milliseconds, tokens and US dollars."""
+
+    requests: int = 0
+    exact: int = 0
+    semantic: int = 0
+    stale: int = 0
+    missed: int = 0
+    bypassed: int = 0
+    hit_p50_ms: float | None = None
+    hit_p95_ms: float | None = None
+    miss_p50_ms: float | None = None
+    miss_p95_ms: float | None = None
+    tokens_saved: int = 0
+    dollars_saved: float = 0.0
+    seconds_saved: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The first page's facts over the last `seconds`."""
+
+    seconds: float
+    total: Tally
+    categories: dict[str, Tally] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    entries: int = 0
+    entry_bytes: int = 0
+    policy_mode: str = "serve"
+    version: str = ""
+
+
+class Console(Protocol):
+    """Answers for people. Every method may be slow and runs off the request path."""
+
+    async def overview(self, seconds: float) -> Overview: ...
+
+    async def decisions(self, limit: int, before: int | None = None) -> Sequence[Decision]:
+        """The newest decisions first, older than id `before` where given."""
+
+    async def entries(self, selection: Selection, limit: int) -> list[dict[str, Any]]: ...
+
+    async def purge(self, selection: Selection, *, dry_run: bool) -> int:
+        """How many entries are (or would be) removed."""
+
+    async def explain(self, question: Question) -> dict[str, Any]:
+        """Why this prompt would hit or miss, step by step, with nothing sent upstream."""
+
+    async def categories(self) -> list[dict[str, Any]]:
+        """Each category's policy in force and usage against its quota."""
+
+    async def policy(self) -> dict[str, Any]:
+        """The policy in force, where it came from, and the last refused edit if there is one."""
+
+    async def health(self) -> dict[str, Any]: ...
+
+    def metrics(self) -> bytes:
+        """Prometheus text."""

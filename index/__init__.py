@@ -1,0 +1,1 @@
+"""Memory: text to vector to neighbour to stored answer. Knows disk and Redis, no threshold."""

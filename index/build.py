@@ -1,0 +1,49 @@
+"""Names in the configuration to the objects they mean. The only place that knows every kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from index.embedders import onnx
+from index.errors import SetupError
+from index.stores.redis import RedisBodies
+from index.stores.sqlite import SqliteBodies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from index.embedders.weights import Progress
+    from index.ports import Bodies, Embedder
+
+
+def embedder(
+    model: str, *, runtime: str, precision: str, threads: int, progress: Progress | None = None
+) -> Embedder:
+    """The encoder named in `embedding:`, built first where it is not there yet.
+
+    Raises `SetupError` or `EmbedderError` with the next step.
+    """
+    if runtime == "torch":
+        from index.embedders.torch import TorchEmbedder  # noqa: PLC0415 - an extra
+
+        return TorchEmbedder.load(model, threads=threads)
+    chosen: onnx.Precision = "fp32" if precision == "fp32" else "int8"
+    folder = onnx.build(model, precision=chosen, progress=progress)
+    return onnx.OnnxEmbedder.load(folder, threads=threads)
+
+
+def bodies(url: str, *, clock: Callable[[], float]) -> Bodies:
+    """The store behind a `store.url`. Raises `StoreError` or `SetupError` with the next step."""
+    scheme, _, rest = url.partition(":")
+    if scheme == "sqlite":
+        return SqliteBodies.open(Path(rest), clock=clock)
+    if scheme in ("redis", "rediss", "redis+cluster", "redis+sentinel"):
+        return RedisBodies.open(url, clock=clock)
+    raise SetupError(f"store.url: {scheme}: is not known; use sqlite:PATH or redis://HOST:PORT/DB")
+
+
+def home(url: str) -> Path:
+    """The folder of this node's own files (journal, token): beside the store when it is a file."""
+    scheme, _, rest = url.partition(":")
+    return Path(rest).parent if scheme == "sqlite" else Path(".likewise")

@@ -1,0 +1,95 @@
+"""A record as bytes and back: what every store writes, whatever its engine.
+
+A damaged, foreign or newer record reads as None; no store has to know why. No I/O here.
+
+    facts column   version u8 | crc32 of what follows u32 | crc32 of body u32 | crc32 of vector u32
+                   | facts as JSON          (all integers little endian)
+    vector column  float32, little endian
+    body column    the answer's bytes, untouched
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
+
+import numpy as np
+import orjson
+
+from index.errors import StoreError
+from index.ports import Record
+from policies.values import Facts
+
+if TYPE_CHECKING:
+    from policies.values import Vector
+
+VERSION = 1
+_HEAD = struct.Struct("<BI")
+_PARTS = struct.Struct("<II")
+_JSON_AT = _HEAD.size + _PARTS.size
+
+
+class Sealed(NamedTuple):
+    """A record's three columns. `vector` is None for an entry that is matched exactly only."""
+
+    facts: bytes
+    vector: bytes | None
+    body: bytes
+
+
+def seal(record: Record) -> Sealed:
+    """Raise `StoreError` for facts that JSON cannot carry (lone surrogates, infinite times)."""
+    facts = record.facts
+    times = (facts.stored, facts.expires, facts.gone, facts.cost_ms)
+    if not all(map(math.isfinite, times)):
+        raise StoreError(f"entry {facts.entry!a}: a time is not finite; keep it out of the store")
+    try:
+        json = orjson.dumps(facts)
+    except (TypeError, ValueError) as error:
+        raise StoreError(
+            f"entry {facts.entry!a}: not to be written as JSON ({error}); keep it out of the store"
+        ) from error
+    vector = None if record.vector is None else pack_vector(record.vector)
+    rest = _PARTS.pack(crc32(record.body), crc32(vector or b"")) + json
+    return Sealed(_HEAD.pack(VERSION, crc32(rest)) + rest, vector, record.body)
+
+
+def unseal(entry: str, sealed: Sealed) -> Record | None:
+    """Return the record, or None unless every byte is what was written under `entry`."""
+    record = unseal_facts(entry, sealed.facts, sealed.vector)
+    if record is None or crc32(sealed.body) != _PARTS.unpack_from(sealed.facts, _HEAD.size)[0]:
+        return None
+    return Record(record.facts, sealed.body, record.vector)
+
+
+def unseal_facts(entry: str, facts: bytes, vector: bytes | None) -> Record | None:
+    """Return the record with its body left out (empty), or None as for `unseal`."""
+    if len(facts) < _JSON_AT:
+        return None
+    version, crc = _HEAD.unpack_from(facts)
+    rest = memoryview(facts)[_HEAD.size :]
+    if version != VERSION or crc32(rest) != crc:
+        return None
+    if crc32(vector or b"") != _PARTS.unpack_from(rest)[1]:
+        return None
+    try:
+        fields = orjson.loads(rest[_PARTS.size :])
+        fields["tags"] = tuple(fields["tags"])
+        known = Facts(**fields)
+    except (TypeError, ValueError, KeyError):
+        # Written whole by another release whose facts differ from ours.
+        return None
+    if known.entry != entry:
+        return None
+    return Record(known, b"", None if vector is None else unpack_vector(vector))
+
+
+def pack_vector(vector: Vector) -> bytes:
+    return np.ascontiguousarray(vector, dtype="<f4").tobytes()
+
+
+def unpack_vector(data: bytes) -> Vector:
+    """View `data` as a read-only array; its length must be a multiple of four."""
+    return np.frombuffer(data, dtype="<f4").astype(np.float32, copy=False)

@@ -1,0 +1,1 @@
+"""Text to vector, one file per runtime."""

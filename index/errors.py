@@ -1,0 +1,23 @@
+"""What can fail in memory. The engine turns each into a miss, never into an error of the caller.
+
+MemoryFault
+├── EmbedderError     the model is missing, damaged or failed on a text
+├── StoreError        the store does not answer, is full, or holds something unreadable
+└── SetupError        a setting names something that cannot be had; says the next step
+"""
+
+
+class MemoryFault(Exception):
+    """Anything memory could not do."""
+
+
+class EmbedderError(MemoryFault):
+    """No vector for this text."""
+
+
+class StoreError(MemoryFault):
+    """The store did not do what it was asked."""
+
+
+class SetupError(MemoryFault):
+    """A setting that cannot be honoured on this machine."""

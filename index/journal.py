@@ -1,0 +1,290 @@
+"""Every decision, on disk: what pages, replays and learning read. One local SQLite file.
+
+Recording costs the request path two appends; one thread writes behind it, and what it cannot
+write is counted, never raised. Questions run off the event loop with a cap on their time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from index import database
+from policies.record import Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+T = TypeVar("T")
+
+RING = 1_000
+QUEUE = 100_000
+BATCH = 1_000
+TRIM = 1_000
+TRIMS_A_PASS = 10
+SAMPLE = 1_000
+PASS_SECONDS = 0.05
+REST_SECONDS = 1.0
+QUERY_SECONDS = 2.0
+
+LAYOUT = database.Layout(
+    what="journal",
+    mark=0x4C4B574A,  # LKWJ
+    steps=(
+        (
+            """CREATE TABLE decisions (
+                 id INTEGER PRIMARY KEY, at REAL NOT NULL, outcome TEXT NOT NULL,
+                 reason TEXT NOT NULL, category TEXT NOT NULL, dialect TEXT NOT NULL,
+                 upstream TEXT NOT NULL, model TEXT NOT NULL, owner TEXT NOT NULL,
+                 stream INTEGER NOT NULL, status INTEGER NOT NULL, similarity REAL, cut REAL,
+                 propensity REAL, entry TEXT NOT NULL, neighbour TEXT NOT NULL,
+                 would TEXT NOT NULL, seen TEXT NOT NULL, kept TEXT NOT NULL,
+                 turns INTEGER NOT NULL, prompt TEXT NOT NULL, matched TEXT NOT NULL,
+                 ms REAL NOT NULL, ms_embed REAL NOT NULL, ms_search REAL NOT NULL,
+                 ms_upstream REAL NOT NULL, tokens_in INTEGER NOT NULL,
+                 tokens_out INTEGER NOT NULL)""",
+            # Holds all that a tally reads, in the order in which it groups: no sorting, and no
+            # walk over the prompts, however many rows there are.
+            """CREATE INDEX decisions_groups ON decisions (
+                 category, reason, outcome, model, at, ms, tokens_in, tokens_out)""",
+        ),
+    ),
+)
+_COLUMNS = ", ".join(Decision._fields)
+_MARKS = ", ".join("?" * len(Decision._fields))
+_INSERT = f"INSERT INTO decisions ({_COLUMNS}) VALUES ({_MARKS}) ON CONFLICT (id) DO NOTHING"  # noqa: S608 - our own names
+_RECENT = f"SELECT {_COLUMNS} FROM decisions WHERE id < ? ORDER BY id DESC LIMIT ?"  # noqa: S608
+_GET = f"SELECT {_COLUMNS} FROM decisions WHERE id = ?"  # noqa: S608
+_TRIM = "DELETE FROM decisions WHERE id IN (SELECT id FROM decisions ORDER BY id LIMIT ?)"
+_GROUPS = """SELECT category, reason, outcome, model, count(*), total(ms), sum(tokens_in),
+             sum(tokens_out) FROM decisions INDEXED BY decisions_groups WHERE at >= ?
+             GROUP BY category, reason, outcome, model"""
+# Every n-th by a scramble of the id: a sample that is even over the window and always the same.
+_SAMPLE = """SELECT ms FROM decisions INDEXED BY decisions_groups
+             WHERE category = ? AND reason = ? AND outcome = ? AND model = ? AND at >= ?
+             AND ((id & 0x7FFFFFFF) * 2654435761 >> 16) % ? = 0"""
+_MAX_ID = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Decisions alike in category, reason, outcome and model since some time.
+
+    `sample` is the milliseconds of an even part of them in ascending order: of all while there are
+    few, of about `SAMPLE` where there are many.
+    """
+
+    category: str
+    reason: str
+    outcome: str
+    model: str
+    count: int
+    ms: float
+    tokens_in: int
+    tokens_out: int
+    sample: tuple[float, ...] = ()
+
+
+def quantile(groups: Iterable[Group], share: float) -> float | None:
+    """Milliseconds that `share` (0 to 1) of the groups' decisions stayed at or under."""
+    weighted = sorted(
+        (ms, group.count / len(group.sample)) for group in groups for ms in group.sample
+    )
+    if not weighted:
+        return None
+    target = share * sum(weight for _, weight in weighted)
+    seen = 0.0
+    for ms, weight in weighted:
+        seen += weight
+        # A hair of tolerance: shares are sums of floats.
+        if seen >= target * (1 - 1e-9):
+            return ms
+    return weighted[-1][0]
+
+
+class Journal:
+    """One process's decisions. `record` on the event loop, everything else from anywhere.
+
+    `dropped` counts decisions that were lost: a queue that ran over, or a row that no column takes.
+    `faults` counts failed attempts to write; their rows stay queued.
+    """
+
+    def __init__(self, path: Path, writer: sqlite3.Connection, *, keep: int, queue: int) -> None:
+        self.path = path
+        self.dropped = 0
+        self.faults = 0
+        self._keep = keep
+        self._bound = queue
+        self._queue: deque[Decision] = deque(maxlen=queue)
+        self._ring: deque[Decision] = deque(maxlen=RING)
+        self._writer = writer
+        # Held by whoever writes: the thread, or a flush.
+        self._writing = threading.Lock()
+        self._closing = threading.Event()
+        self._rows, newest = writer.execute("SELECT count(*), max(id) FROM decisions").fetchone()
+        # Ids above this are in the ring, all of them; those up to it may only be on disk.
+        self._ring_floor = -1 if newest is None else int(newest)
+        self._thread = threading.Thread(target=self._run, name="likewise-journal", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def open(cls, path: Path, *, keep: int = 1_000_000, queue: int = QUEUE) -> Journal:
+        """Keep the newest `keep` decisions on disk. Raise `StoreError` when there is no file."""
+        path = path.absolute()
+        writer = database.connect(path, LAYOUT)
+        try:
+            return cls(path, writer, keep=keep, queue=queue)
+        except sqlite3.Error as error:
+            writer.close()
+            raise database.fault(LAYOUT.what, path, error) from error
+
+    def record(self, decision: Decision) -> None:
+        """Remember; never blocks, never raises."""
+        ring = self._ring
+        if len(ring) == RING and ring[0].id > self._ring_floor:
+            self._ring_floor = ring[0].id
+        ring.append(decision)
+        if len(self._queue) == self._bound:
+            self.dropped += 1
+        self._queue.append(decision)
+
+    async def recent(self, limit: int, before: int | None = None) -> list[Decision]:
+        """List the newest first, those with an id below `before` where given."""
+        below = _MAX_ID if before is None else before
+        held = [d for d in self._ring if self._ring_floor < d.id < below]
+        if len(held) >= limit:
+            return sorted(held, key=_id, reverse=True)[: max(0, limit)]
+        await self.flush()
+        rows = await self._ask(lambda db: db.execute(_RECENT, (below, limit)).fetchall())
+        return [_decision(row) for row in rows]
+
+    async def get(self, id: int) -> Decision | None:  # noqa: A002 - the column's name
+        await self.flush()
+        rows = await self._ask(lambda db: db.execute(_GET, (id,)).fetchall())
+        return _decision(rows[0]) if rows else None
+
+    async def tally(self, since: float) -> list[Group]:
+        """Count decisions at or after the Unix time `since`, group by group."""
+        await self.flush()
+        return await self._ask(lambda db: _tally(db, since))
+
+    async def flush(self) -> None:
+        """Return when what was recorded so far is written, or could not be."""
+        await asyncio.to_thread(self._drain)
+
+    async def close(self) -> None:
+        """Write what is queued and let go. Later calls of `record` are lost in silence."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        await asyncio.to_thread(self._thread.join)
+        with self._writing:
+            self._writer.close()
+
+    def _run(self) -> None:
+        pause = PASS_SECONDS
+        while not self._closing.wait(pause):
+            pause = PASS_SECONDS if self._drain() else REST_SECONDS
+        self._drain()
+
+    def _drain(self) -> bool:
+        """Write what is queued now; False when the disk refused."""
+        with self._writing:
+            for _ in range(-(-len(self._queue) // BATCH)):
+                rows = self._take()
+                if not self._write(rows):
+                    self._put_back(rows)
+                    return False
+            return self._rows <= self._keep or self._trim()
+
+    def _take(self) -> list[Decision]:
+        rows: list[Decision] = []
+        while self._queue and len(rows) < BATCH:
+            # The request path may push an old one out between these two lines, never the last.
+            rows.append(self._queue.popleft())
+        return rows
+
+    def _put_back(self, rows: list[Decision]) -> None:
+        room = max(0, self._bound - len(self._queue))
+        fitting = rows[-room:] if room else []
+        self.dropped += len(rows) - len(fitting)
+        self._queue.extendleft(reversed(fitting))
+
+    def _write(self, rows: Sequence[Decision]) -> bool:
+        """Say whether the disk took the rows; one that no disk would take is dropped."""
+        try:
+            self._insert(rows)
+        except sqlite3.OperationalError:
+            self.faults += 1
+            return False
+        except Exception:  # noqa: BLE001 - a value that no column takes: find the row, keep the rest
+            if len(rows) == 1:
+                self.dropped += 1
+                return True
+            return all(self._write([row]) for row in rows)
+        return True
+
+    def _insert(self, rows: Sequence[Decision]) -> None:
+        db = self._writer
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            added = db.executemany(_INSERT, rows).rowcount
+            db.execute("COMMIT")
+        except BaseException:
+            database.roll_back(db)
+            raise
+        self._rows += max(0, added)
+
+    def _trim(self) -> bool:
+        """Delete the oldest rows over `keep`, some thousand at most; the next pass goes on."""
+        for _ in range(TRIMS_A_PASS):
+            surplus = min(TRIM, self._rows - self._keep)
+            if surplus <= 0:
+                return True
+            try:
+                self._rows -= self._writer.execute(_TRIM, (surplus,)).rowcount
+            except sqlite3.Error:
+                self.faults += 1
+                return False
+        return True
+
+    async def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        return await asyncio.to_thread(self._answer, question)
+
+    def _answer(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        connection = database.connect_reader(self.path, LAYOUT)
+        until = time.monotonic() + QUERY_SECONDS
+        connection.set_progress_handler(lambda: time.monotonic() > until, 50_000)
+        try:
+            return question(connection)
+        except (sqlite3.Error, OverflowError) as error:
+            raise database.fault(LAYOUT.what, self.path, error) from error
+        finally:
+            connection.close()
+
+
+def _tally(db: sqlite3.Connection, since: float) -> list[Group]:
+    groups = []
+    for category, reason, outcome, model, count, *sums in db.execute(_GROUPS, (since,)).fetchall():
+        key = (category, reason, outcome, model, since, max(1, count // SAMPLE))
+        sample = tuple(sorted(ms for (ms,) in db.execute(_SAMPLE, key).fetchall()))
+        ms, tokens_in, tokens_out = sums
+        groups.append(
+            Group(category, reason, outcome, model, count, ms, tokens_in, tokens_out, sample)
+        )
+    return groups
+
+
+def _id(decision: Decision) -> int:
+    return decision.id
+
+
+def _decision(row: tuple[Any, ...]) -> Decision:
+    decision = Decision._make(row)
+    return decision._replace(stream=bool(decision.stream))

@@ -1,0 +1,498 @@
+"""Find, read, keep, forget: the one door through which the shell uses memory.
+
+Facts of every entry are held in RAM, so an exact hit is a dictionary look-up and hops no thread.
+Embedding and searching are one job in a small pool of low priority. Decides nothing: whether a
+candidate may be served is `policies`' verdict. Every failure of a part ends here as a fault in
+`Found`, a None, or a False.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from index.errors import EmbedderError, MemoryFault, StoreError
+from index.hnsw import Space
+from index.ports import Record
+from policies import category as categories
+from policies import decide, text
+from policies.category import Centroids
+from policies.eviction import Held
+from policies.values import Candidate, Found
+from policies.verdicts import Lookup, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from index.ports import Bodies, Embedded, Embedder
+    from policies.category import Guess
+    from policies.values import Facts, Query, Rules, Vector
+
+LOG = logging.getLogger("likewise.memory")
+
+NEIGHBOURS = 8
+# One conversation's turns can hide behind many equal ones of others: then look this much further.
+NEIGHBOURS_WIDE = 256
+RECENT_TEXTS = 4_096
+# How long a request may wait for its embedding before it goes on without.
+EMBED_BUDGET = 0.25
+# A pool that finished nothing for this long while work waits is taken for hung: nobody waits on it.
+EMBED_STALL = 1.0
+NICE = 10
+
+
+@dataclass(slots=True)
+class Slot:
+    """An entry as RAM holds it. `hits` and `used` only order evictions and lists."""
+
+    facts: Facts
+    used: float
+    hits: int = 0
+    tokens_saved: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the encoder and the index said about one text."""
+
+    lookup: Lookup
+    near: tuple[Candidate, ...]
+    vector: Vector | None
+    fault: Reason | None
+    exact: Facts | None
+    guess: Guess | None
+    embed_ms: float
+    search_ms: float
+
+
+@dataclass
+class Faults:
+    """Counted failures of memory's parts, for metrics and health."""
+
+    embed: int = 0
+    embed_timeout: int = 0
+    store_read: int = 0
+    store_write: int = 0
+    last: dict[str, str] = field(default_factory=dict)
+
+
+class Memory:
+    """The entries of one process, over a store that outlives it."""
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        bodies: Bodies,
+        *,
+        clock: Callable[[], float] = time.time,
+        hot_bytes: int = 64_000_000,
+        workers: int = 2,
+        embed_budget: float = EMBED_BUDGET,
+    ) -> None:
+        self.embedder = embedder
+        self.bodies = bodies
+        self.faults = Faults()
+        self.centroids = Centroids((), np.zeros((0, 1), np.float32))
+        self.size = 0
+        self._clock = clock
+        self._budget = embed_budget
+        self._slots: dict[str, Slot] = {}
+        self._spaces: dict[str, Space] = {}
+        self._spaces_lock = threading.Lock()
+        self._recent = _Recent(RECENT_TEXTS)
+        self._hot = _Hot(hot_bytes)
+        self._pool = ThreadPoolExecutor(workers, "embed", initializer=_be_nice)
+        self._waiting = 0
+        self._finished = time.monotonic()
+        self._writes: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    @property
+    def shared(self) -> bool:
+        """Whether others write to the same store, so that it alone says what exists."""
+        return self.bodies.shared
+
+    @property
+    def embedding_stalled(self) -> bool:
+        return self._waiting > 0 and time.monotonic() - self._finished > EMBED_STALL
+
+    def facts(self, entry: str) -> Facts | None:
+        slot = self._slots.get(entry)
+        return None if slot is None else slot.facts
+
+    def slots(self) -> Iterator[Slot]:
+        return iter(list(self._slots.values()))
+
+    def held(self) -> list[Held]:
+        """What eviction weighs, for every entry."""
+        return [
+            Held(s.facts.entry, s.facts.category, s.facts.size, s.used)
+            for s in self._slots.values()
+        ]
+
+    async def find(self, lookup: Lookup, query: Query, rules: Rules) -> Found:
+        """The entry of equal key, else the neighbours in the lookup's own space, best first."""
+        slot = self._slots.get(lookup.entry)
+        if slot is not None and not self.bodies.shared:
+            return Found(lookup.entry, lookup.space, lookup.category, exact=slot.facts)
+        if self.bodies.shared:
+            record = await self._fetch(lookup.entry)
+            if record is not None:
+                return Found(lookup.entry, lookup.space, lookup.category, exact=record.facts)
+        if lookup.semantic is not None:
+            return Found(lookup.entry, lookup.space, lookup.category, fault=lookup.semantic)
+        seen = await self._see(lookup, query, rules)
+        if seen is None:
+            return Found(lookup.entry, lookup.space, lookup.category, fault=Reason.EMBED_TIMEOUT)
+        return Found(
+            seen.lookup.entry,
+            seen.lookup.space,
+            seen.lookup.category,
+            exact=seen.exact,
+            near=seen.near,
+            vector=seen.vector,
+            fault=seen.fault,
+            embed_ms=seen.embed_ms,
+            search_ms=seen.search_ms,
+        )
+
+    async def read(self, facts: Facts) -> bytes | None:
+        """The answer's bytes, or None when the store no longer has them."""
+        if not self.bodies.shared:
+            body = self._hot.get(facts.entry)
+            if body is not None:
+                return body
+        record = await self._fetch(facts.entry)
+        if record is None:
+            if self.facts(facts.entry) == facts:
+                self._drop([facts.entry])
+            return None
+        if not self.bodies.shared:
+            self._hot.put(facts.entry, record.body)
+        return record.body
+
+    def touch(self, entry: str, now: float, tokens: int) -> None:
+        """Count a hit."""
+        slot = self._slots.get(entry)
+        if slot is not None:
+            slot.used = now
+            slot.hits += 1
+            slot.tokens_saved += tokens
+
+    async def keep(
+        self, facts: Facts, body: bytes, vector: Vector | None, *, meaning: bool
+    ) -> None:
+        """Remember an answer: visible at once, durable soon after (see `settled`).
+
+        With `meaning` and no vector the text is embedded first, in the background.
+        """
+        facts = replace(facts, embedding=self.embedder.id if meaning else "")
+        self._hold(facts, vector)
+        if not self.bodies.shared:
+            self._hot.put(facts.entry, body)
+        task = asyncio.create_task(self._persist(facts, body, vector, meaning=meaning))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+
+    async def settled(self) -> None:
+        """Wait until everything kept so far is durable, or was given up."""
+        while self._writes:
+            await asyncio.gather(*list(self._writes), return_exceptions=True)
+
+    async def forget(self, entries: Iterable[str]) -> int:
+        """Remove entries everywhere this process can; raises `StoreError` if the store cannot."""
+        gone = list(entries)
+        await self.settled()
+        self._drop(gone)
+        return await self.bodies.delete(gone) if gone else 0
+
+    async def load(self, progress: Callable[[int], None] | None = None) -> int:
+        """Rebuild facts and spaces from the store; entries of another embedding stay exact."""
+        batches: dict[str, tuple[list[str], list[Vector]]] = {}
+        count = 0
+        async for record in self.bodies.scan():
+            facts = record.facts
+            self._account(facts)
+            if record.vector is not None and facts.embedding == self.embedder.id:
+                names, vectors = batches.setdefault(facts.space, ([], []))
+                names.append(facts.entry)
+                vectors.append(record.vector)
+            count += 1
+            if progress is not None and count % 1000 == 0:
+                progress(count)
+        for space, (names, vectors) in batches.items():
+            into = self._space(space)
+            into.extend(names, np.stack(vectors))
+            if into.crowded:
+                await asyncio.get_running_loop().run_in_executor(self._pool, into.grow)
+        return count
+
+    async def learn_examples(self, rules: Rules) -> Centroids:
+        """Embed the categories' examples; empty when the model cannot."""
+        wanted = {c.name: c.examples for c in rules.categories if c.examples}
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._centroids, wanted)
+
+    async def nearest_anywhere(self, prompt: str, k: int) -> tuple[list[Candidate], Guess | None]:
+        """The best neighbours over all spaces, for explaining; slow with many spaces."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._all, prompt, k)
+
+    async def tend(self) -> None:
+        """Build the next graph of every crowded space, off the request path."""
+        with self._spaces_lock:
+            crowded = [space for space in self._spaces.values() if space.crowded]
+        for space in crowded:
+            await asyncio.get_running_loop().run_in_executor(self._pool, space.grow)
+
+    def sweep(self, now: float) -> list[str]:
+        """Entries past their last use in any form."""
+        return [s.facts.entry for s in self._slots.values() if s.facts.gone <= now]
+
+    async def close(self) -> None:
+        await self.settled()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        await self.bodies.close()
+
+    # -- finding ---------------------------------------------------------------------------------
+
+    async def _see(self, lookup: Lookup, query: Query, rules: Rules) -> Seen | None:
+        if self.embedding_stalled:
+            self._fault("embed_timeout", "the embedder is not finishing its work")
+            return None
+        if self._waiting == 0:
+            self._finished = time.monotonic()
+        self._waiting += 1
+        job = asyncio.get_running_loop().run_in_executor(
+            self._pool, self._look, lookup, query, rules
+        )
+        job.add_done_callback(self._done)
+        try:
+            return await asyncio.wait_for(asyncio.shield(job), self._budget)
+        except TimeoutError:
+            self._fault("embed_timeout", f"no embedding within {self._budget * 1000:.0f} ms")
+        except MemoryFault as fault:
+            self._fault("embed", str(fault))
+        except Exception as fault:  # noqa: BLE001 - whatever a model does, the request goes on
+            self._fault("embed", f"{type(fault).__name__}: {fault}")
+        return None
+
+    def _done(self, job: asyncio.Future[Any]) -> None:
+        self._waiting -= 1
+        self._finished = time.monotonic()
+        if not job.cancelled():
+            job.exception()
+
+    def _look(self, lookup: Lookup, query: Query, rules: Rules) -> Seen:
+        """Embed, tell the category, search its space. Runs in the pool."""
+        started = time.perf_counter()
+        embedded = self._embed(query.text)
+        embed_ms = (time.perf_counter() - started) * 1000
+        guess, exact = None, None
+        if lookup.category is None:
+            guess = categories.nearest(embedded.vector, self.centroids)
+            if guess is not None and guess.name is not None:
+                lookup = decide.scope(query, rules.named(guess.name), rules)
+                slot = self._slots.get(lookup.entry)
+                exact = None if slot is None else slot.facts
+        fault = _unreadable(embedded) or lookup.semantic
+        if fault is not None:
+            return Seen(lookup, (), None, fault, exact, guess, embed_ms, 0.0)
+        near = self._near(lookup.space, embedded.vector, query.chain)
+        search_ms = (time.perf_counter() - started) * 1000 - embed_ms
+        return Seen(lookup, near, embedded.vector, None, exact, guess, embed_ms, search_ms)
+
+    def _near(self, name: str, vector: Vector, chain: str) -> tuple[Candidate, ...]:
+        space = self._spaces.get(name)
+        if space is None:
+            return ()
+        near = self._candidates(space.search(vector, NEIGHBOURS))
+        if len(near) == NEIGHBOURS and all(c.facts.chain != chain for c in near):
+            wide = self._candidates(space.search(vector, NEIGHBOURS_WIDE))
+            same = [c for c in wide if c.facts.chain == chain][:NEIGHBOURS]
+            near = sorted([*same, near[0]], key=lambda c: -c.score) if same else near
+        return tuple(near)
+
+    def _candidates(self, pairs: list[tuple[str, float]]) -> list[Candidate]:
+        return [
+            Candidate(slot.facts, score)
+            for entry, score in pairs
+            if (slot := self._slots.get(entry)) is not None
+        ]
+
+    def _embed(self, raw: str) -> Embedded:
+        prepared = text.normalise(raw)
+        known = self._recent.get(prepared)
+        if known is None:
+            known = self.embedder.embed(prepared)
+            self._recent.put(prepared, known)
+        return known
+
+    def _centroids(self, wanted: dict[str, tuple[str, ...]]) -> Centroids:
+        try:
+            return categories.centroids(
+                {
+                    name: [self._embed(e).vector for e in examples]
+                    for name, examples in wanted.items()
+                }
+            )
+        except EmbedderError as fault:
+            self._fault("embed", str(fault))
+            return Centroids((), np.zeros((0, 1), np.float32))
+
+    def _all(self, prompt: str, k: int) -> tuple[list[Candidate], Guess | None]:
+        embedded = self._embed(prompt)
+        guess = categories.nearest(embedded.vector, self.centroids)
+        with self._spaces_lock:
+            spaces = list(self._spaces.values())
+        pairs = [pair for space in spaces for pair in space.search(embedded.vector, k)]
+        pairs.sort(key=lambda pair: -pair[1])
+        return self._candidates(pairs[:k]), guess
+
+    # -- holding ---------------------------------------------------------------------------------
+
+    async def _fetch(self, entry: str) -> Record | None:
+        try:
+            record = await self.bodies.read(entry)
+        except StoreError as fault:
+            self._fault("store_read", str(fault))
+            return None
+        if record is not None and self.facts(entry) != record.facts:
+            self._hold(record.facts, record.vector)
+        return record
+
+    async def _persist(
+        self, facts: Facts, body: bytes, vector: Vector | None, *, meaning: bool
+    ) -> None:
+        try:
+            if meaning and vector is None:
+                vector = await self._vector_of(facts.text)
+                if vector is not None and self.facts(facts.entry) is facts:
+                    self._space(facts.space).add(facts.entry, vector)
+            await self.bodies.write(Record(facts, body, vector))
+        except StoreError as fault:
+            self._fault("store_write", str(fault))
+        except Exception as fault:
+            LOG.exception("keeping an entry failed")
+            self._fault("store_write", f"{type(fault).__name__}: {fault}")
+
+    async def _vector_of(self, raw: str) -> Vector | None:
+        try:
+            job = asyncio.get_running_loop().run_in_executor(self._pool, self._embed, raw)
+            embedded = await asyncio.wait_for(job, EMBED_STALL)
+        except (MemoryFault, TimeoutError, RuntimeError) as fault:
+            self._fault("embed", str(fault) or "timed out")
+            return None
+        return None if _unreadable(embedded) else embedded.vector
+
+    def _hold(self, facts: Facts, vector: Vector | None) -> None:
+        self._account(facts)
+        if vector is not None and facts.embedding == self.embedder.id:
+            self._space(facts.space).add(facts.entry, vector)
+
+    def _account(self, facts: Facts) -> None:
+        old = self._slots.get(facts.entry)
+        self.size += facts.size - (old.facts.size if old else 0)
+        self._slots[facts.entry] = Slot(facts, used=facts.stored if old is None else old.used)
+
+    def _space(self, name: str) -> Space:
+        with self._spaces_lock:
+            space = self._spaces.get(name)
+            if space is None:
+                space = self._spaces[name] = Space(self.embedder.dimension)
+            return space
+
+    def _drop(self, entries: Iterable[str]) -> None:
+        by_space: dict[str, list[str]] = {}
+        for entry in entries:
+            self._hot.pop(entry)
+            slot = self._slots.pop(entry, None)
+            if slot is not None:
+                self.size -= slot.facts.size
+                by_space.setdefault(slot.facts.space, []).append(entry)
+        for name, gone in by_space.items():
+            space = self._spaces.get(name)
+            if space is None:
+                continue
+            space.remove(gone)
+            with self._spaces_lock:
+                if not len(space):
+                    self._spaces.pop(name, None)
+
+    def _fault(self, part: str, message: str) -> None:
+        setattr(self.faults, part, getattr(self.faults, part) + 1)
+        if self.faults.last.get(part) != message:
+            LOG.warning("%s: %s", part.replace("_", " "), message)
+        self.faults.last[part] = message
+
+
+class _Recent:
+    """Vectors of the last texts; an LRU shared by the pool's threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._items: OrderedDict[str, Embedded] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> Embedded | None:
+        with self._lock:
+            value = self._items.get(key)
+            if value is not None:
+                self._items.move_to_end(key)
+            return value
+
+    def put(self, key: str, value: Embedded) -> None:
+        with self._lock:
+            self._items[key] = value
+            if len(self._items) > self._most:
+                self._items.popitem(last=False)
+
+
+class _Hot:
+    """Bodies kept in RAM up to a number of bytes, least recently used out first."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._size = 0
+        self._items: OrderedDict[str, bytes] = OrderedDict()
+
+    def get(self, key: str) -> bytes | None:
+        value = self._items.get(key)
+        if value is not None:
+            self._items.move_to_end(key)
+        return value
+
+    def put(self, key: str, value: bytes) -> None:
+        self.pop(key)
+        if len(value) > self._most:
+            return
+        self._items[key] = value
+        self._size += len(value)
+        while self._size > self._most:
+            _, gone = self._items.popitem(last=False)
+            self._size -= len(gone)
+
+    def pop(self, key: str) -> None:
+        gone = self._items.pop(key, None)
+        if gone is not None:
+            self._size -= len(gone)
+
+
+def _unreadable(embedded: Embedded) -> Reason | None:
+    if embedded.unknown:
+        return Reason.LANGUAGE
+    return Reason.TRUNCATED if embedded.truncated else None
+
+
+def _be_nice() -> None:
+    """Exact hits on the event loop go before embeddings (Linux: niceness is per thread)."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

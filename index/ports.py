@@ -1,0 +1,99 @@
+"""The four doors of memory. Each has a fake beside it and one contract suite over all its kinds.
+
+Scores are cosine similarities, higher is closer, results best first. Positions are the index's own
+row numbers; entries are named by their 32 hex digit key everywhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Sequence
+
+    from policies.values import Facts, Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A text's vector (float32, unit length) and what the encoder could not see of the text.
+
+    `truncated`: it was longer than the window, so `vector` must not be compared. `unknown`: it
+    held a token the vocabulary lacks.
+    """
+
+    vector: Vector
+    truncated: bool = False
+    unknown: bool = False
+
+
+class Embedder(Protocol):
+    """Text to vector. Blocking and thread-safe; called from the memory's own worker threads."""
+
+    @property
+    def id(self) -> str:
+        """Model, revision, precision and dimension: vectors of two ids are never compared."""
+
+    @property
+    def dimension(self) -> int: ...
+
+    def embed(self, text: str) -> Embedded:
+        """One text per call. Raises `EmbedderError` when the model fails."""
+
+
+class VectorIndex(Protocol):
+    """Nearest neighbours among the vectors of one space. Thread-safe."""
+
+    def __len__(self) -> int: ...
+
+    def add(self, entry: str, vector: Vector) -> None:
+        """Insert, or replace the vector of `entry`."""
+
+    def remove(self, entries: Iterable[str]) -> None:
+        """Forget entries; unknown ones are ignored."""
+
+    def search(self, vector: Vector, k: int) -> list[tuple[str, float]]:
+        """Up to k (entry, cosine in [0, 1]), best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A stored entry: its facts, the answer's bytes, and its vector unless it is exact only."""
+
+    facts: Facts
+    body: bytes
+    vector: Vector | None = None
+
+
+class Bodies(Protocol):
+    """Where entries live. Every method raises `StoreError` when the engine fails.
+
+    `shared` says that other processes write here too, so nothing may be answered from a copy.
+    """
+
+    shared: bool
+
+    async def read(self, entry: str) -> Record | None:
+        """The record, or None when absent, damaged or past its `gone` time."""
+
+    async def write(self, record: Record) -> None:
+        """Durable when it returns (an operating system crash may lose the last second)."""
+
+    async def delete(self, entries: Sequence[str]) -> int:
+        """How many existed."""
+
+    def scan(self) -> AsyncIterator[Record]:
+        """Every live record, bodies left out (empty bytes), for rebuilding the index."""
+
+    async def settle(self, name: str, value: bytes) -> bytes:
+        """Keep `value` under `name` if nothing is there yet; return what stands."""
+
+    async def sweep(self, now: float) -> int:
+        """Delete what is past its `gone` time; 0 where the engine does so itself."""
+
+    async def check(self) -> None:
+        """Raise `StoreError` with the next step when the store cannot serve."""
+
+    async def close(self) -> None:
+        """Flush what is queued and let go."""

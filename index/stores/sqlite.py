@@ -1,0 +1,311 @@
+"""Entries in one local SQLite file: the store of a single process, nothing to install.
+
+Reads run inline on the calling thread (about 20 us, less than a hop to another thread); every
+change goes to one writer thread, which commits whatever has queued up together. What decides about
+entries lives in `policies`; files and versions in `index.database`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from index import database
+from index.codec import Sealed, seal, unseal, unseal_facts
+from index.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
+
+    from index.ports import Record
+
+T = TypeVar("T")
+
+BATCH = 200
+PAGE = 256
+SWEEP = 500
+BACKLOG_BYTES = 256 << 20
+
+LAYOUT = database.Layout(
+    what="store",
+    mark=0x4C4B5753,  # LKWS
+    steps=(
+        (
+            # The body stands last, so that a scan never walks over its pages.
+            """CREATE TABLE entries (
+                 id INTEGER PRIMARY KEY, entry TEXT NOT NULL UNIQUE, gone REAL NOT NULL,
+                 facts BLOB NOT NULL, vector BLOB, body BLOB NOT NULL)""",
+            "CREATE INDEX entries_gone ON entries (gone)",
+            "CREATE TABLE settings (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+        ),
+    ),
+)
+_READ = "SELECT gone, facts, vector, body FROM entries WHERE entry = ?"
+_SCAN = """SELECT id, entry, facts, vector FROM entries
+           WHERE id > ? AND gone > ? ORDER BY id LIMIT ?"""
+_WRITE = """INSERT INTO entries (entry, gone, facts, vector, body) VALUES (?, ?, ?, ?, ?)
+            ON CONFLICT (entry) DO UPDATE SET gone = excluded.gone, facts = excluded.facts,
+            vector = excluded.vector, body = excluded.body"""
+_SWEEP = "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE gone <= ? LIMIT ?)"
+
+
+class SqliteBodies:
+    """The `Bodies` port over one file, which one process at a time may have open."""
+
+    shared = False
+
+    def __init__(
+        self,
+        path: Path,
+        lock: int,
+        writer: sqlite3.Connection,
+        reader: sqlite3.Connection,
+        clock: Callable[[], float],
+    ) -> None:
+        self.path = path
+        self._lock = lock
+        self._reader = reader
+        self._clock = clock
+        self._writer = _Writer(path, writer)
+        self._closed = False
+
+    @classmethod
+    def open(cls, path: Path, *, clock: Callable[[], float] = time.time) -> SqliteBodies:
+        """Raise `StoreError` when the file cannot be had, or another process has it open."""
+        path = path.absolute()
+        lock = _claim(path)
+        try:
+            writer = database.connect(path, LAYOUT)
+            reader = database.connect_reader(path, LAYOUT)
+        except StoreError:
+            os.close(lock)
+            raise
+        return cls(path, lock, writer, reader, clock)
+
+    async def read(self, entry: str) -> Record | None:
+        # All rows are fetched: a statement left half way would hold back the log's checkpoints.
+        for gone, facts, vector, body in self._select(_READ, (entry,)):
+            return unseal(entry, Sealed(facts, vector, body)) if gone > self._clock() else None
+        return None
+
+    async def write(self, record: Record) -> None:
+        sealed = seal(record)
+        row = (record.facts.entry, record.facts.gone, *sealed)
+        await self._change(lambda db: db.execute(_WRITE, row), len(sealed.body))
+
+    async def delete(self, entries: Sequence[str]) -> int:
+        rows = [(entry,) for entry in entries]
+        sql = "DELETE FROM entries WHERE entry = ?"
+        return await self._change(lambda db: max(0, db.executemany(sql, rows).rowcount))
+
+    async def scan(self) -> AsyncIterator[Record]:
+        self._require_open()
+        # Off the event loop and on a connection of its own: a scan must not slow look-ups.
+        connection = database.connect_reader(self.path, LAYOUT)
+        last = 0
+        try:
+            while True:
+                self._require_open()
+                page = await asyncio.to_thread(self._page, connection, last)
+                for _, entry, facts, vector in page:
+                    record = unseal_facts(entry, facts, vector)
+                    if record is not None:
+                        yield record
+                if len(page) < PAGE:
+                    return
+                last = page[-1][0]
+        finally:
+            connection.close()
+
+    async def settle(self, name: str, value: bytes) -> bytes:
+        def first(db: sqlite3.Connection) -> bytes:
+            db.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (name, value))
+            row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+            return bytes(row[0])
+
+        return await self._change(first)
+
+    async def sweep(self, now: float) -> int:
+        """Delete what is past its `gone` time, in slices between which others write; how many."""
+        total = 0
+        while True:
+            removed = await self._change(lambda db: db.execute(_SWEEP, (now, SWEEP)).rowcount)
+            total += removed
+            if removed < SWEEP:
+                return total
+
+    async def check(self) -> None:
+        self._select("SELECT 1 FROM entries LIMIT 1", ())
+        # Rewrites the file's own version: a true write that changes nothing.
+        await self._change(lambda db: db.execute(f"PRAGMA user_version = {len(LAYOUT.steps)}"))
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.to_thread(self._writer.stop)
+        self._reader.close()
+        os.close(self._lock)
+
+    def _select(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
+        self._require_open()
+        try:
+            return self._reader.execute(sql, values).fetchall()
+        except (sqlite3.Error, ValueError) as error:
+            raise database.fault("store", self.path, error) from error
+
+    def _page(self, connection: sqlite3.Connection, last: int) -> list[Any]:
+        try:
+            return connection.execute(_SCAN, (last, self._clock(), PAGE)).fetchall()
+        except sqlite3.Error as error:
+            raise database.fault("store", self.path, error) from error
+
+    async def _change(self, work: Callable[[sqlite3.Connection], T], size: int = 0) -> T:
+        self._require_open()
+        return cast("T", await self._writer.submit(work, size))
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"store {self.path}: closed; open it again")
+
+
+@dataclass(slots=True)
+class _Job:
+    """One change, and where its result is awaited."""
+
+    work: Callable[[sqlite3.Connection], Any]
+    size: int
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: StoreError | None = None
+
+
+class _Writer:
+    """One thread that owns the writing connection and commits in groups."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._path = path
+        self._connection = connection
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._backlog = 0
+        self._thread = threading.Thread(target=self._run, name="likewise-store", daemon=True)
+        self._thread.start()
+
+    async def submit(self, work: Callable[[sqlite3.Connection], Any], size: int) -> Any:
+        """Return the work's result once committed; raise `StoreError` when it was not."""
+        if self._backlog and self._backlog + size > BACKLOG_BYTES:
+            raise StoreError(
+                f"store {self._path}: {self._backlog} bytes still wait for the disk; "
+                "write less, or move the store to a faster disk"
+            )
+        loop = asyncio.get_running_loop()
+        job = _Job(work, size, loop, loop.create_future())
+        self._backlog += size
+        self._jobs.put(job)
+        return await job.future
+
+    def stop(self) -> None:
+        """Commit what is queued, then close the connection. Blocks."""
+        self._jobs.put(None)
+        self._thread.join()
+        self._connection.close()
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            jobs, going = self._take()
+            if jobs and not self._commit(jobs):
+                # Each once more by itself: one that cannot be written must not take the others
+                # with it, and on a full disk there may be room in the log now.
+                for job in jobs:
+                    self._commit([job])
+            for loop in {job.loop for job in jobs}:
+                # A loop that is already closed has nobody left who waits.
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(self._deliver, [j for j in jobs if j.loop is loop])
+
+    def _take(self) -> tuple[list[_Job], bool]:
+        """Wait for a change, then take along what else is queued; False at the end."""
+        jobs: list[_Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) == BATCH:
+                return jobs, True
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return jobs, True
+        return jobs, False
+
+    def _commit(self, jobs: list[_Job]) -> bool:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for job in jobs:
+                job.result, job.error = job.work(self._connection), None
+            self._connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - the thread must outlive whatever one job does
+            database.roll_back(self._connection)
+            self._make_room(error)
+            for job in jobs:
+                job.error = database.fault("store", self._path, error)
+            return False
+        return True
+
+    def _make_room(self, error: Exception) -> None:
+        """On a full disk fold the log into the file, so that the log's space serves the next."""
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _deliver(self, jobs: list[_Job]) -> None:
+        for job in jobs:
+            self._backlog -= job.size
+            if job.future.done():
+                continue
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.result)
+
+
+def _claim(path: Path) -> int:
+    """Hold `<path>.lock` for this process; its descriptor, which gives it back when closed."""
+    place = path.with_name(path.name + ".lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"store {path}: {place.name} cannot be created ({error.strerror}); "
+            "make the directory writable, or name another path"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+    except OSError as error:
+        holder = os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(lock)
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            raise StoreError(
+                f"store {path}: process {holder} already has it open; stop that one, "
+                "or use a redis:// store to share entries between several"
+            ) from error
+        if error.errno == errno.ENOSPC:
+            raise StoreError(f"store {path}: the disk is full; free some space") from error
+        raise StoreError(
+            f"store {path}: cannot be locked ({error.strerror}); put it on a local disk"
+        ) from error
+    return lock

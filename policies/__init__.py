@@ -1,0 +1,1 @@
+"""The core: values in, verdict out. No clock, dice, I/O, log or framework lives here."""

@@ -1,0 +1,94 @@
+"""Which category a query belongs to, and so which policy rules it.
+
+Order, first match wins: the request's header, patterns, keywords, model names, then the nearest
+centroid of examples with a margin. What fits nowhere falls to the defaults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import re2
+
+if TYPE_CHECKING:
+    from policies.values import CategoryRules, Query, Rules, Vector
+
+# Questions of one kind score about 0.2 to 0.6 against a centroid of a few examples with MiniLM,
+# questions of another kind below 0.25: nearer than FLOOR, and ahead of the next by MARGIN.
+FLOOR = 0.35
+MARGIN = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Centroids:
+    """Unit vectors of the categories that have examples, one row each, in policy order."""
+
+    names: tuple[str, ...]
+    rows: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """The nearest centroid and the next; scores are cosines. `name` is None under the margin."""
+
+    name: str | None
+    best: str
+    score: float
+    runner_up: str = ""
+    runner_up_score: float = 0.0
+
+
+def declared(query: Query, rules: Rules) -> CategoryRules | None:
+    """The category that can be told without an embedding, if any."""
+    if query.directives.category is not None:
+        return rules.named(query.directives.category)
+    text = query.text
+    for category in rules.categories:
+        if category.patterns and any(_compiled(p).search(text) for p in category.patterns):
+            return category
+    for category in rules.categories:
+        if category.keywords and _words(category.keywords).search(text):
+            return category
+    for category in rules.categories:
+        if any(fnmatchcase(query.model, glob) for glob in category.models):
+            return category
+    return None
+
+
+def nearest(vector: Vector, centroids: Centroids) -> Guess | None:
+    """The category whose examples lie nearest; None when no category has examples."""
+    if not centroids.names:
+        return None
+    scores = centroids.rows @ vector
+    order = np.argsort(-scores, kind="stable")
+    best, score = centroids.names[order[0]], float(scores[order[0]])
+    second, second_score = "", 0.0
+    if len(order) > 1:
+        second, second_score = centroids.names[order[1]], float(scores[order[1]])
+    clear = score >= FLOOR and (not second or score - second_score >= MARGIN)
+    return Guess(best if clear else None, best, score, second, second_score)
+
+
+def centroids(vectors: dict[str, list[Vector]]) -> Centroids:
+    """Mean of each category's example vectors, brought back to unit length."""
+    names = tuple(vectors)
+    if not names:
+        return Centroids((), np.zeros((0, 1), np.float32))
+    rows = np.stack([np.mean(np.stack(vectors[name]), axis=0) for name in names])
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return Centroids(names, rows.astype(np.float32))
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> Any:
+    return re2.compile("(?i)" + pattern)
+
+
+@lru_cache(maxsize=256)
+def _words(keywords: tuple[str, ...]) -> Any:
+    alternatives = "|".join(re2.escape(word) for word in keywords)
+    return re2.compile(rf"(?i)(?:^|[^\pL\pN_])(?:{alternatives})(?:$|[^\pL\pN_])")

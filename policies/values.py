@@ -1,0 +1,245 @@
+"""The nouns of a decision: what is asked, what is remembered, by which rules. Frozen, no behaviour.
+
+Scores are cosine similarities in [0, 1], higher is closer. Times are Unix seconds, durations
+seconds, sizes bytes, shares fractions of one. Nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from policies.verdicts import Reason
+
+Vector: TypeAlias = NDArray[np.float32]
+
+
+class Share(StrEnum):
+    """Who may be answered from whose entries."""
+
+    USER = "user"
+    KEY = "key"
+    TENANT = "tenant"
+    EVERYONE = "everyone"
+
+
+class Reach(StrEnum):
+    """How far one request may be answered from memory (`x-likewise-mode`)."""
+
+    SEMANTIC = "semantic"
+    EXACT = "exact"
+    SHADOW = "shadow"
+    OFF = "off"
+
+
+class ContextMode(StrEnum):
+    """How the conversation before the last turn is compared."""
+
+    OFF = "off"
+    EXACT = "exact"
+    MEANING = "meaning"
+
+
+@dataclass(frozen=True, slots=True)
+class Directives:
+    """What one caller asked of the cache: Cache-Control, x-likewise-*, LiteLLM's `cache` field."""
+
+    no_cache: bool = False
+    no_store: bool = False
+    only_if_cached: bool = False
+    max_age: float | None = None
+    min_fresh: float | None = None
+    max_stale: float | None = None
+    stale_if_error: float | None = None
+    category: str | None = None
+    threshold: float | None = None
+    ttl: float | None = None
+    reach: Reach = Reach.SEMANTIC
+    tags: tuple[str, ...] = ()
+    session: str | None = None
+    namespace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Digests of who asks: the credential, its tenant where one is declared, the end user."""
+
+    key: str
+    tenant: str | None = None
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A request as the core sees it.
+
+    `fingerprint` digests everything that shapes the answer except the conversation and the last
+    user text; `chain` digests the earlier turns (empty for a standalone question); `text` is the
+    last user text, byte-true. `bypass` means never looked up nor stored, `exact_only` never by
+    meaning.
+    """
+
+    dialect: str
+    upstream: str
+    model: str
+    owners: Owners
+    fingerprint: bytes
+    chain: str
+    text: str
+    turns: int = 0
+    stream: bool = False
+    wants_usage: bool = False
+    temperature: float | None = None
+    bypass: Reason | None = None
+    exact_only: Reason | None = None
+    directives: Directives = field(default_factory=Directives)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a stored entry without reading its body.
+
+    `entry` is 32 hex digits, the exact key itself; `space` the group inside which meaning is
+    compared. `expires` ends freshness, `gone` ends existence (stale windows included).
+    """
+
+    entry: str
+    space: str
+    owner: str
+    category: str
+    dialect: str
+    model: str
+    chain: str
+    text: str
+    stored: float
+    expires: float
+    gone: float
+    size: int
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost_ms: float = 0.0
+    has_usage: bool = True
+    streamed: bool = False
+    embedding: str = ""
+    tags: tuple[str, ...] = ()
+    flagged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A remembered entry that may stand in, with its similarity (1.0 for an exact match)."""
+
+    facts: Facts
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What memory brought back for a lookup.
+
+    `exact` is the entry of equal key; `near` the neighbours, best first. `vector` is None where
+    nothing was embedded; `fault` says why meaning could not be used after all.
+    """
+
+    lookup_entry: str
+    lookup_space: str
+    category: CategoryRules | None
+    exact: Facts | None = None
+    near: tuple[Candidate, ...] = ()
+    vector: Vector | None = None
+    fault: Reason | None = None
+    embed_ms: float = 0.0
+    search_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFacts:
+    """What a dialect read out of a finished upstream answer. `refusal` says why not to keep it."""
+
+    size: int
+    refusal: Reason | None = None
+    no_store: bool = False
+    tokens_in: int = 0
+    tokens_out: int = 0
+    has_usage: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A fixed cut, or a bound on false hits with the cut that rules until labels certify more."""
+
+    start: float
+    max_false_hits: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRules:
+    """How earlier turns must match."""
+
+    mode: ContextMode = ContextMode.MEANING
+    threshold: float = 0.85
+    max_turns: int = 6
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryRules:
+    """The policy in force for one category, every default filled in."""
+
+    name: str
+    threshold: Threshold
+    ttl: float
+    stale_while_revalidate: float = 0.0
+    stale_if_error: float = 0.0
+    context: ContextRules = ContextRules()
+    guards: tuple[str, ...] = ()
+    cache: bool = True
+    quota: float | None = None
+    max_temperature: float = 1.0
+    share: Share = Share.KEY
+    strict: bool = False
+    examples: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Bounds inside which a request's own headers may move threshold and TTL."""
+
+    threshold: tuple[float, float] = (0.85, 1.0)
+    ttl: tuple[float, float] = (0.0, 30 * 86400.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """One policy, whole. Replaced in one assignment, so a request sees one version."""
+
+    defaults: CategoryRules
+    categories: tuple[CategoryRules, ...] = ()
+    shadow: bool = False
+    overrides: Overrides = Overrides()
+    prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    version: str = ""
+
+    def named(self, name: str) -> CategoryRules | None:
+        """The category of that name, the defaults under `default`, else None."""
+        if name == self.defaults.name:
+            return self.defaults
+        return next((c for c in self.categories if c.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that a decision may look at besides the query: time, dice in [0, 1), rules."""
+
+    now: float
+    rules: Rules
+    dice: float = 1.0

@@ -1,0 +1,163 @@
+"""What the core can decide, and the one list of reasons.
+
+Headers, log fields, metric labels, dashboard and docs all show `Reason`; nothing else
+names an outcome. A verdict is what the engine must do; it carries its evidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from policies.values import Candidate, CategoryRules
+
+
+class Outcome(StrEnum):
+    """What became of a request, as counted and shown."""
+
+    HIT = "hit"
+    STALE = "stale"
+    MISS = "miss"
+    BYPASS = "bypass"
+
+
+class Reason(StrEnum):
+    """Why. The values are the contract's words."""
+
+    EXACT = "exact"
+    SEMANTIC = "semantic"
+    STALE_WHILE_REVALIDATE = "stale-while-revalidate"
+    STALE_IF_ERROR = "stale-if-error"
+
+    EMPTY = "empty"
+    BELOW_THRESHOLD = "below-threshold"
+    OTHER_CONTEXT = "other-context"
+    GUARD_NUMBERS = "guard-numbers"
+    GUARD_NEGATION = "guard-negation"
+    GUARD_ENTITIES = "guard-entities"
+    GUARD_UNITS = "guard-units"
+    GUARD_ORDER = "guard-order"
+    EXPIRED = "expired"
+    AUDIT = "audit"
+    UNVERIFIED = "unverified"
+    FLAGGED = "flagged"
+    TRUNCATED = "truncated"
+    LANGUAGE = "language"
+    BODY_GONE = "body-gone"
+    EMBED_TIMEOUT = "embed-timeout"
+    STORE_DOWN = "store-down"
+
+    TOOLS = "tools"
+    MULTIMODAL = "multimodal"
+    SAMPLING = "sampling"
+    N = "n"
+    LOGPROBS = "logprobs"
+    STATEFUL = "stateful"
+    CATEGORY_OFF = "category-off"
+    NO_STORE = "no-store"
+    MODE_OFF = "mode-off"
+    TOO_LONG = "too-long"
+    UNSUPPORTED = "unsupported"
+    WRITE_ONLY = "write-only"
+
+    STATUS = "status"
+    INCOMPLETE = "incomplete"
+    FINISH_REASON = "finish-reason"
+    TOO_LARGE = "too-large"
+    INVALID_JSON = "invalid-json"
+    QUOTA = "quota"
+
+
+HITS = frozenset({Reason.EXACT, Reason.SEMANTIC})
+STALES = frozenset({Reason.STALE_WHILE_REVALIDATE, Reason.STALE_IF_ERROR})
+BYPASSES = frozenset({
+    Reason.TOOLS, Reason.MULTIMODAL, Reason.SAMPLING, Reason.N, Reason.LOGPROBS, Reason.STATEFUL,
+    Reason.CATEGORY_OFF, Reason.NO_STORE, Reason.MODE_OFF, Reason.TOO_LONG, Reason.UNSUPPORTED,
+    Reason.WRITE_ONLY,
+})  # fmt: skip
+NOT_STORED = frozenset({
+    Reason.STATUS, Reason.INCOMPLETE, Reason.FINISH_REASON, Reason.TOO_LARGE, Reason.INVALID_JSON,
+    Reason.QUOTA,
+})  # fmt: skip
+
+
+def outcome(reason: Reason) -> Outcome:
+    """The outcome a reason belongs to; `not stored` reasons describe a fill, not a request."""
+    if reason in HITS:
+        return Outcome.HIT
+    if reason in STALES:
+        return Outcome.STALE
+    if reason in BYPASSES:
+        return Outcome.BYPASS
+    return Outcome.MISS
+
+
+@dataclass(frozen=True, slots=True)
+class Bypass:
+    """Forward without looking up; `store` says whether the answer may be kept all the same."""
+
+    reason: Reason
+    category: str
+    store: Lookup | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Look in memory. `semantic` is None where meaning may be used, else why it may not."""
+
+    entry: str
+    space: str
+    category: CategoryRules | None
+    semantic: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One candidate that was not good enough, and what was seen."""
+
+    candidate: Candidate
+    reason: Reason
+    seen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Answer from memory."""
+
+    candidate: Candidate
+    reason: Reason
+    category: CategoryRules
+    cut: float
+    refused: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Ask upstream. `nearest` is the best refused neighbour, `would` a hit withheld on purpose."""
+
+    reason: Reason
+    category: CategoryRules
+    cut: float
+    refused: tuple[Refusal, ...] = ()
+    would: Serve | None = None
+
+    @property
+    def nearest(self) -> Candidate | None:
+        return self.refused[0].candidate if self.refused else None
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """Keep the answer for `ttl` seconds, until `gone` seconds at the latest when stale."""
+
+    ttl: float
+    linger: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Do not keep the answer."""
+
+    reason: Reason

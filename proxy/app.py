@@ -1,0 +1,208 @@
+"""The only place that builds objects: settings in, a running house out."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import secrets
+import signal
+import time
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from admin_ui.app import create_admin
+from index import build
+from index.errors import SetupError, StoreError
+from index.journal import Journal
+from index.memory import Memory
+from proxy.console import HouseConsole
+from proxy.engine import Engine
+from proxy.identity import Identity
+from proxy.metrics import Meters
+from proxy.routes import DataPort
+from proxy.server import Listener, Stop, bind, serve
+from proxy.settings import is_local
+from proxy.upkeep import Upkeep
+from proxy.upstream import Upstreams
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from index.embedders.weights import Progress
+    from index.ports import Embedder
+    from proxy.settings import Settings
+
+SECRET = "hmac-secret"
+TOKEN_FILE = "admin-token"
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a running house is to be found."""
+
+    data: str
+    admin: str
+    token: str
+
+
+async def run(
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+    on_ready: Callable[[Addresses], None] | None = None,
+    stop: Stop | None = None,
+) -> int:
+    """Serve until told to stop; returns the exit code.
+
+    Raises `SetupError`, `StoreError` or `EmbedderError`, each saying what to do, when it cannot
+    start.
+    """
+    server = settings.server
+    async with AsyncExitStack() as stack:
+        data = bind(server.host, server.port)
+        stack.callback(data.close)
+        admin = bind(server.admin_host, server.admin_port, setting="server.admin.port")
+        stack.callback(admin.close)
+        embedder = await asyncio.to_thread(_embedder, settings, progress)
+        engine, identity = await _engine(settings, embedder, stack)
+        upkeep = Upkeep(settings, engine)
+        await engine.memory.load()
+        await upkeep.adopt(settings.rules)
+        console = HouseConsole(settings, engine, identity, upkeep)
+        token = _token(settings)
+        addresses = Addresses(_url(data), _url(admin), token)
+        face = create_admin(
+            console,
+            token=token,
+            hosts=frozenset({server.admin_host}) if is_local(server.admin_host) else None,
+            data_url=addresses.data + "/v1",
+        )
+        port = DataPort(engine, identity, body_limit=server.limits.body, ready=upkeep.readiness)
+        tending = asyncio.create_task(upkeep.run())
+        stack.push_async_callback(_end, tending)
+        loop = asyncio.get_running_loop()
+        with suppress(RuntimeError, ValueError):  # only the main thread hears signals
+            loop.add_signal_handler(signal.SIGHUP, upkeep.ask_reload)
+
+        def ready() -> None:
+            upkeep.ready = True
+            if on_ready is not None:
+                on_ready(addresses)
+
+        def draining() -> None:
+            upkeep.ready = False
+
+        return await serve(
+            [
+                Listener(port, data, limits=server.limits),
+                Listener(face, admin, limits=server.limits, lifespan=True, waits=False),
+            ],
+            drain=server.limits.drain,
+            on_ready=ready,
+            on_drain=draining,
+            stop=stop,
+        )
+
+
+def _embedder(settings: Settings, progress: Progress | None) -> Embedder:
+    wanted = settings.embedding
+    return build.embedder(
+        wanted.model,
+        runtime=wanted.runtime,
+        precision=wanted.precision,
+        threads=wanted.threads,
+        progress=progress,
+    )
+
+
+async def _engine(
+    settings: Settings, embedder: Embedder, stack: AsyncExitStack
+) -> tuple[Engine, Identity]:
+    bodies = build.bodies(settings.store_url, clock=time.time)
+    await bodies.check()
+    memory = Memory(embedder, bodies)
+    stack.push_async_callback(memory.close)
+    home = build.home(settings.store_url)
+    journal = Journal.open(home / "journal.db")
+    stack.push_async_callback(journal.close)
+    upstreams = Upstreams(settings.upstreams)
+    await upstreams.start()
+    stack.push_async_callback(upstreams.close)
+    given = settings.secret
+    secret = given.reveal().encode() if given else await bodies.settle(SECRET, os.urandom(32))
+    identity = Identity(secret, settings.tenants)
+    engine = Engine(
+        memory=memory,
+        upstreams=upstreams,
+        rules=settings.rules,
+        journal=journal,
+        meters=Meters(lambda: _gauges(memory, journal)),
+        ids=request_ids(time.time),
+        response_limit=settings.server.limits.response,
+    )
+    return engine, identity
+
+
+def request_ids(clock: Callable[[], float]) -> Callable[[], int]:
+    """Ids of 63 bits in the order of time: milliseconds, 10 bits of this node, 12 of a counter."""
+    node = secrets.randbits(10) << 12
+    counter = itertools.count()
+
+    def following() -> int:
+        return (int(clock() * 1000) << 22) | node | (next(counter) & 0xFFF)
+
+    return following
+
+
+def _gauges(memory: Memory, journal: Journal) -> dict[str, float]:
+    faults = memory.faults
+    return {
+        "entries": len(memory),
+        "entry_bytes": memory.size,
+        "embed_faults_total": faults.embed,
+        "embed_timeouts_total": faults.embed_timeout,
+        "store_read_faults_total": faults.store_read,
+        "store_write_faults_total": faults.store_write,
+        "journal_dropped_total": journal.dropped,
+        "journal_faults_total": journal.faults,
+    }
+
+
+def _token(settings: Settings) -> str:
+    """The admin token: the environment's, else one kept in an owner-only file beside the store."""
+    if settings.admin_token is not None:
+        return settings.admin_token.reveal()
+    path = token_file(settings)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        made = secrets.token_urlsafe(24)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    except OSError as fault:
+        said = f"{path}: cannot be written ({fault.strerror}); set LIKEWISE_ADMIN_TOKEN instead"
+        raise SetupError(said) from fault
+    with os.fdopen(handle, "w") as file:
+        file.write(made + "\n")
+    return made
+
+
+def token_file(settings: Settings) -> Path:
+    """Where the commands of the same user find the token."""
+    return build.home(settings.store_url) / TOKEN_FILE
+
+
+def _url(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
+    return f"http://{shown}:{port}"
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError, StoreError):
+        await task

@@ -1,0 +1,72 @@
+"""`likewise check` beyond the text: do the store and the embedder answer, is the house whole?"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import index
+import policies
+from index import build
+from index.errors import MemoryFault
+from index.stores.redis import RedisBodies
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from index.embedders.weights import Progress
+    from proxy.settings import Settings
+
+
+def answers(settings: Settings, progress: Progress) -> Iterator[tuple[bool, str]]:
+    """Each part with whether it is good and what was seen, one line each."""
+    yield True, f"configuration {settings.source or '(built in)'}: policy {settings.rules.version}"
+    yield _house()
+    yield asyncio.run(_store(settings))
+    yield _embedder(settings, progress)
+
+
+def _house() -> tuple[bool, str]:
+    """Another distribution may install packages of the same top-level names over ours."""
+    roots = {Path(package.__file__ or "").parent.parent for package in (policies, index)}
+    roots.add(Path(__file__).parent.parent)
+    if len(roots) == 1:
+        return True, f"installation in {roots.pop()}"
+    said = "another package lies over Likewise's; install it in an environment of its own"
+    return False, f"installation: {said}: {', '.join(map(str, roots))}"
+
+
+async def _store(settings: Settings) -> tuple[bool, str]:
+    shown = settings.store_url.rpartition("@")[2]
+    try:
+        bodies = build.bodies(settings.store_url, clock=time.time)
+    except MemoryFault as fault:
+        return False, str(fault)
+    try:
+        await bodies.check()
+    except MemoryFault as fault:
+        return False, str(fault)
+    else:
+        warned = bodies.warnings() if isinstance(bodies, RedisBodies) else []
+        return True, "; ".join([f"store {shown}", *warned])
+    finally:
+        await bodies.close()
+
+
+def _embedder(settings: Settings, progress: Progress) -> tuple[bool, str]:
+    wanted = settings.embedding
+    try:
+        made = build.embedder(
+            wanted.model,
+            runtime=wanted.runtime,
+            precision=wanted.precision,
+            threads=wanted.threads,
+            progress=progress,
+        )
+        started = time.perf_counter()
+        made.embed("does the embedder answer")
+    except MemoryFault as fault:
+        return False, str(fault)
+    return True, f"embedder {made.id}: {(time.perf_counter() - started) * 1000:.1f} ms a text"

@@ -1,0 +1,389 @@
+"""The command line. Parses, calls, prints; every error is one line with the next step.
+
+Exit codes: 0 good, 1 failed (the environment's fault), 2 the user's input is wrong.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from index.errors import MemoryFault
+from policies.errors import PolicyError
+from proxy import settings as configuration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.app import Addresses
+    from proxy.settings import Settings
+
+OUT = Console()
+ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+
+config_option = click.option(
+    "-c", "--config", type=click.Path(), help="The configuration; default ./likewise.yaml if there."
+)
+admin_option = click.option(
+    "--admin", metavar="URL", help="The running proxy's admin address; default from the file."
+)
+
+
+class Nearest(click.Group):
+    """A group that names the nearest command to a mistyped one."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            known = self.list_commands(ctx)
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known)}"
+            raise click.UsageError(f"there is no command {name!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Nearest, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="likewise", prog_name="likewise")
+def cli() -> None:
+    """Answer repeated and rephrased LLM questions from memory, safely.
+
+    Example: likewise serve --upstream https://api.openai.com/v1
+    """
+
+
+@cli.command()
+@config_option
+@click.option("--upstream", metavar="URL", help="Where to forward, e.g. https://api.openai.com/v1")
+@click.option("--host", help="Address of the data port; default 127.0.0.1.")
+@click.option("--port", type=int, help="Data port; default 8080.")
+@click.option("--admin-port", type=int, help="Admin port; default 8081.")
+def serve(
+    config: str | None,
+    upstream: str | None,
+    host: str | None,
+    port: int | None,
+    admin_port: int | None,
+) -> None:
+    """Run the proxy.
+
+    Example: likewise serve --upstream https://api.openai.com/v1 --port 8080
+    """
+    from proxy import app, server  # noqa: PLC0415 - only this command pays for the imports
+
+    chosen = _settings(config, upstream=upstream, host=host, port=port, admin_port=admin_port)
+    _log()
+    for notice in configuration.notices(chosen):
+        ERR.print(f"note: {notice}", style="yellow")
+    with _bar() as progress:
+        code = server.run(
+            app.run(chosen, progress=progress, on_ready=lambda where: _greet(chosen, where))
+        )
+    raise SystemExit(code)
+
+
+@cli.command()
+@click.option("--exit", "leave", is_flag=True, help="Stop after the table instead of serving on.")
+@click.option("--port", default=8080, show_default=True, help="Data port.")
+@click.option("--admin-port", default=8081, show_default=True, help="Admin port.")
+def demo(leave: bool, port: int, admin_port: int) -> None:
+    """Show the main job with nothing to configure.
+
+    Example: likewise demo --exit
+    """
+    from proxy import server  # noqa: PLC0415 - only this command pays for the imports
+    from proxy.demo import stage  # noqa: PLC0415
+
+    _log(logging.ERROR)
+    with _bar() as progress:
+        raise SystemExit(
+            server.run(stage.play(port, admin_port, progress=progress, stay=not leave, out=OUT))
+        )
+
+
+@cli.command()
+@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
+@click.argument("path", default="likewise.yaml", type=click.Path())
+def init(path: str, force: bool) -> None:
+    """Write a commented likewise.yaml and its JSON Schema.
+
+    Example: likewise init
+    """
+    from proxy import template  # noqa: PLC0415 - only this command pays for the imports
+
+    target = Path(path)
+    schema = target.with_name(template.SCHEMA_FILE)
+    if target.exists() and not force:
+        raise click.UsageError(f"{target} is already there; give --force to overwrite it")
+    try:
+        target.write_text(template.TEMPLATE)
+        schema.write_text(json.dumps(template.schema(), indent=2) + "\n")
+    except OSError as fault:
+        _die(f"{target}: cannot be written ({fault.strerror}); choose another folder")
+    OUT.print(f"Wrote {target} and {schema}. Next: likewise check {target}")
+
+
+@cli.command()
+@click.argument("path", required=False, type=click.Path())
+@click.option("--upstream", metavar="URL", help="Stands in for `upstreams:` of the file.")
+def check(path: str | None, upstream: str | None) -> None:
+    """Validate a configuration, and see whether store and embedder answer.
+
+    Example: likewise check likewise.yaml
+    """
+    from proxy import checking  # noqa: PLC0415 - only this command pays for the imports
+
+    chosen = _settings(path, upstream=upstream)
+    for notice in configuration.notices(chosen):
+        OUT.print(f"note: {notice}", style="yellow", soft_wrap=True, highlight=False)
+    failed = False
+    with _bar() as progress:
+        for good, said in checking.answers(chosen, progress):
+            OUT.print(f"{'ok  ' if good else 'FAIL'} {said}", soft_wrap=True, highlight=False)
+            failed = failed or not good
+    raise SystemExit(1 if failed else 0)
+
+
+@cli.command()
+@click.argument("prompt")
+@click.option("--model", default="", help="Only neighbours of this model; default any.")
+@click.option("--system", help="The system prompt that the client sends.")
+@click.option("--context", multiple=True, help="Earlier user turns, oldest first; repeat.")
+@click.option("--category", help="Pin the category.")
+@click.option("--json", "as_json", is_flag=True, help="The whole evidence as JSON.")
+@config_option
+@admin_option
+def explain(
+    prompt: str,
+    model: str,
+    system: str | None,
+    context: tuple[str, ...],
+    category: str | None,
+    as_json: bool,
+    config: str | None,
+    admin: str | None,
+) -> None:
+    """Ask a running proxy why a prompt would hit or miss.
+
+    Example: likewise explain "Why is the sky blue?"
+    """
+    from proxy import remote  # noqa: PLC0415 - only this command pays for the imports
+
+    question = {
+        "prompt": prompt,
+        "model": model,
+        "system": system,
+        "history": [["user", turn] for turn in context],
+        "category": category,
+    }
+    told = _remote(config, admin).explain(question)
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+        return
+    OUT.print(remote.explanation(told))
+
+
+@cli.command()
+@click.option("--id", "ids", multiple=True, help="Entry id; repeat for several.")
+@click.option("--tag", help="Entries stored with this tag.")
+@click.option("--category", help="Entries of this category.")
+@click.option("--tenant", help="Entries of this tenant.")
+@click.option("--model", help="Entries of this model.")
+@click.option("--older-than", metavar="AGE", help="Entries older than e.g. 7d.")
+@click.option("--all", "everything", is_flag=True, help="Every entry.")
+@click.option("--dry-run", is_flag=True, help="Only say how many.")
+@config_option
+@admin_option
+def purge(
+    ids: tuple[str, ...],
+    tag: str | None,
+    category: str | None,
+    tenant: str | None,
+    model: str | None,
+    older_than: str | None,
+    everything: bool,
+    dry_run: bool,
+    config: str | None,
+    admin: str | None,
+) -> None:
+    """Remove entries from a running proxy.
+
+    Example: likewise purge --category market_data --older-than 1h --dry-run
+    """
+    from policies.amounts import duration  # noqa: PLC0415 - only this command pays for the import
+
+    chosen: dict[str, Any] = {
+        "ids": list(ids) or None,
+        "tag": tag,
+        "category": category,
+        "tenant": tenant,
+        "model": model,
+    }
+    if older_than is not None:
+        try:
+            chosen["older_than"] = duration(older_than)
+        except ValueError as fault:
+            raise click.UsageError(f"--older-than: {fault}") from None
+    chosen = {key: value for key, value in chosen.items() if value is not None}
+    if not chosen and not everything:
+        raise click.UsageError("say which entries: --id, --tag, --category, … or --all")
+    count = _remote(config, admin).purge(chosen, dry_run=dry_run)
+    word = "would be removed" if dry_run else "removed"
+    OUT.print(f"{count} {'entry' if count == 1 else 'entries'} {word}.")
+
+
+@cli.group(cls=Nearest)
+def models() -> None:
+    """Embedding models on this machine.
+
+    Example: likewise models pull
+    """
+
+
+@models.command()
+@click.argument("model", default="all-MiniLM-L6-v2")
+@click.option("--precision", type=click.Choice(["int8", "fp32"]), default="int8")
+@click.option("--runtime", type=click.Choice(["onnx", "torch"]), default="onnx")
+def pull(model: str, precision: str, runtime: str) -> None:
+    """Fetch and build an embedding model ahead of time.
+
+    Example: likewise models pull all-MiniLM-L6-v2
+    """
+    from index import build  # noqa: PLC0415 - only this command pays for the import
+
+    with _bar() as progress:
+        made = build.embedder(
+            model, runtime=runtime, precision=precision, threads=1, progress=progress
+        )
+    OUT.print(f"{made.id} is ready.")
+
+
+@cli.command()
+@click.option("--quick", is_flag=True, help="About 20 seconds instead of a minute.")
+@click.option("--json", "as_json", is_flag=True, help="The figures as JSON.")
+def bench(quick: bool, as_json: bool) -> None:
+    """Measure this machine: each path as a ratio to its floor.
+
+    Example: likewise bench --quick
+    """
+    from proxy import bench as benching  # noqa: PLC0415 - only this command pays for the import
+
+    with _bar() as progress:
+        figures = benching.measure(quick=quick, progress=progress)
+    if as_json:
+        click.echo(json.dumps(figures, indent=2))
+    else:
+        OUT.print(benching.table(figures))
+
+
+@cli.command("hash-key")
+def hash_key() -> None:
+    """Print the hash of an API key, read from standard input, for `tenants:`.
+
+    Example: printenv OPENAI_API_KEY | likewise hash-key
+    """
+    from proxy import identity  # noqa: PLC0415 - only this command pays for the import
+
+    tty = sys.stdin.isatty()
+    key = click.prompt("API key", hide_input=True) if tty else sys.stdin.read()
+    if not key.strip():
+        raise click.UsageError("no key was given on standard input")
+    click.echo("sha256:" + identity.hash_key(identity.bare_key(key.strip().encode())))
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        raise SystemExit(leaving.exit_code) from None
+    except (click.Abort, KeyboardInterrupt):
+        raise SystemExit(130) from None
+    except click.ClickException as fault:
+        _die(fault.format_message(), 2)
+    except PolicyError as fault:
+        for problem in fault.problems:
+            ERR.print(str(problem), markup=False)
+        raise SystemExit(2) from None
+    except MemoryFault as fault:
+        _die(str(fault))
+    except BrokenPipeError:
+        raise SystemExit(1) from None
+
+
+def _die(said: str, code: int = 1) -> NoReturn:
+    ERR.print(f"likewise: {said}", markup=False)
+    raise SystemExit(code)
+
+
+def _settings(config: str | None, **overrides: Any) -> Settings:
+    return configuration.load(config, env=os.environ, **overrides)
+
+
+def _remote(config: str | None, admin: str | None) -> Any:
+    """A client of the running proxy that the configuration, or `--admin`, points at."""
+    from proxy import remote  # noqa: PLC0415 - only commands that ask a proxy pay for the import
+
+    # Where the proxy forwards to is of no interest here, and may be unset in this shell.
+    chosen = _settings(config, upstream="http://127.0.0.1")
+    return remote.Admin.of(chosen, admin)
+
+
+def _greet(chosen: Settings, where: Addresses) -> None:
+    source = chosen.source or "built-in policy"
+    ERR.print(f"Likewise serves {where.data}/v1  ({source}, {chosen.store_url.rpartition('@')[2]})")
+    for upstream in chosen.upstreams:
+        ERR.print(f"  forwards {', '.join(upstream.models)} to {upstream.base_url}", markup=False)
+    ERR.print(f"  dashboard {where.admin}  token {where.token}", markup=False)
+
+
+def _log(level: int = logging.INFO) -> None:
+    logging.basicConfig(
+        level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    for noisy in ("httpx", "httpx2", "asyncio", "uvicorn"):
+        logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
+
+
+class _bar:  # noqa: N801 - used as a function
+    """A progress bar that appears with the first report, and never without a terminal."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._task: Any = None
+
+    def __enter__(self) -> Callable[[str, float], None]:
+        return self._report
+
+    def _report(self, what: str, share: float) -> None:
+        if not ERR.is_terminal:
+            return
+        if self._progress is None:
+            self._progress = Progress(
+                TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=ERR
+            )
+            self._progress.start()
+            self._task = self._progress.add_task(what, total=1.0)
+        self._progress.update(self._task, description=what, completed=share)
+        if share >= 1.0:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,349 @@
+"""What the admin pages and the command line ask of a running proxy. Implements `Console`."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from admin_ui.console import Overview, Tally
+from index.journal import quantile
+from policies import category as categories
+from policies import decide, text
+from policies.values import Directives, Found, Owners, Query, Snapshot
+from policies.verdicts import Forward, Outcome, Serve, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from admin_ui.console import Question, Selection
+    from index.journal import Group
+    from index.memory import Slot
+    from policies.category import Guess
+    from policies.record import Decision
+    from policies.values import Candidate, CategoryRules, Facts, Rules
+    from proxy.engine import Engine
+    from proxy.identity import Identity
+    from proxy.settings import Settings
+    from proxy.upkeep import Upkeep
+
+_EXPLAINED = 12
+
+
+class HouseConsole:
+    """Asks the engine, the memory and the journal; reads only, except `purge`."""
+
+    def __init__(
+        self, settings: Settings, engine: Engine, identity: Identity, upkeep: Upkeep
+    ) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._identity = identity
+        self._upkeep = upkeep
+
+    async def overview(self, seconds: float) -> Overview:
+        groups = await self._engine.journal.tally(time.time() - seconds)
+        rules = self._engine.rules
+        by_category: dict[str, list[Group]] = defaultdict(list)
+        reasons: dict[str, int] = defaultdict(int)
+        for group in groups:
+            by_category[group.category].append(group)
+            reasons[group.reason] += group.count
+        return Overview(
+            seconds=seconds,
+            total=_tally(groups, rules),
+            categories={name: _tally(some, rules) for name, some in by_category.items()},
+            reasons=dict(reasons),
+            entries=len(self._engine.memory),
+            entry_bytes=self._engine.memory.size,
+            policy_mode="shadow" if rules.shadow else "serve",
+            version=version("likewise"),
+        )
+
+    async def decisions(self, limit: int, before: int | None = None) -> Sequence[Decision]:
+        return await self._engine.journal.recent(limit, before)
+
+    async def entries(self, selection: Selection, limit: int) -> list[dict[str, Any]]:
+        chosen = sorted(self._selected(selection), key=lambda slot: -slot.facts.stored)[:limit]
+        return [_entry(slot) for slot in chosen]
+
+    async def purge(self, selection: Selection, *, dry_run: bool) -> int:
+        chosen = [slot.facts.entry for slot in self._selected(selection)]
+        if dry_run:
+            return len(chosen)
+        await self._engine.memory.forget(chosen)
+        return len(chosen)
+
+    async def categories(self) -> list[dict[str, Any]]:
+        rules, memory = self._engine.rules, self._engine.memory
+        held: dict[str, int] = defaultdict(int)
+        for one in memory.held():
+            held[one.category] += 1
+        return [
+            _category(category) | {"entries": held[category.name]}
+            for category in (*rules.categories, rules.defaults)
+        ]
+
+    async def policy(self) -> dict[str, Any]:
+        return {
+            "source": str(self._settings.source or "built in"),
+            "version": self._engine.rules.version,
+            "mode": "shadow" if self._engine.rules.shadow else "serve",
+            "refused_edit": self._upkeep.refused_edit,
+            "notices": list(self._upkeep.notices),
+            "categories": await self.categories(),
+        }
+
+    async def health(self) -> dict[str, Any]:
+        memory, journal = self._engine.memory, self._engine.journal
+        faults = memory.faults
+        return {
+            "version": version("likewise"),
+            "ready": self._upkeep.ready,
+            "entries": len(memory),
+            "entry_bytes": memory.size,
+            "store": self._settings.store_url.rpartition("@")[2],
+            "store_faults": {"read": faults.store_read, "write": faults.store_write},
+            "embedder": memory.embedder.id,
+            "embedder_faults": {"failed": faults.embed, "late": faults.embed_timeout},
+            "last_faults": dict(faults.last),
+            "journal": {"dropped": journal.dropped, "faults": journal.faults},
+            "upstreams": [u.name for u in self._settings.upstreams],
+        }
+
+    def metrics(self) -> bytes:
+        return self._engine.meters.render()
+
+    async def explain(self, question: Question) -> dict[str, Any]:
+        """Decide as production would, in the space of the nearest prompt that this could be."""
+        if not question.prompt.strip():
+            raise ValueError("the prompt is empty; write the text of the last user message")
+        rules = self._engine.rules
+        if question.category is not None and rules.named(question.category) is None:
+            raise ValueError(f"there is no category {question.category!r}")
+        near, guess = await self._engine.memory.nearest_anywhere(question.prompt, _EXPLAINED)
+        home = next((c.facts for c in near if _could_be(c.facts, question)), None)
+        query = self._query(question, home)
+        named = decide.plan(query, rules)
+        category = self._category(query, guess, rules)
+        same = tuple(c for c in near if home is not None and c.facts.space == home.space)
+        found = _found(query, same, category, home)
+        verdict = decide.choose(query, found, Snapshot(time.time(), rules))
+        wall = getattr(named, "semantic", None) or getattr(named, "reason", None)
+        if wall is not None and found.exact is None:
+            verdict = Forward(wall, verdict.category, verdict.cut)
+        return self._told(question, verdict, near, same, guess, rules)
+
+    def _query(self, question: Question, home: Facts | None) -> Query:
+        owners = (
+            self._identity.owners(question.credential.encode(), question.user)
+            if question.credential
+            else Owners(key=home.owner if home else "", user=question.user)
+        )
+        return Query(
+            dialect=home.dialect if home else "chat",
+            upstream="",
+            model=question.model,
+            owners=owners,
+            fingerprint=b"",
+            chain="" if home is None or not question.history else home.chain,
+            text=question.prompt,
+            directives=Directives(category=question.category),
+        )
+
+    def _category(self, query: Query, guess: Guess | None, rules: Rules) -> CategoryRules:
+        named = categories.declared(query, rules)
+        if named is None and guess is not None and guess.name is not None:
+            named = rules.named(guess.name)
+        return named or rules.defaults
+
+    def _told(
+        self,
+        question: Question,
+        verdict: Serve | Forward,
+        near: list[Candidate],
+        same: tuple[Candidate, ...],
+        guess: Guess | None,
+        rules: Rules,
+    ) -> dict[str, Any]:
+        refusals = {r.candidate.facts.entry: r for r in verdict.refused}
+        reason = verdict.reason
+        nearest = verdict.candidate if isinstance(verdict, Serve) else verdict.nearest
+        served = verdict.candidate.facts.entry if isinstance(verdict, Serve) else ""
+        inside = {c.facts.entry for c in same}
+        return {
+            "outcome": outcome(reason).value,
+            "reason": reason.value,
+            "category": verdict.category.name,
+            "similarity": None if nearest is None else round(nearest.score, 4),
+            "cut": verdict.cut,
+            "entry": served,
+            "steps": _steps(question, verdict, guess, near, same),
+            "candidates": [
+                {
+                    "entry": c.facts.entry,
+                    "text": c.facts.text,
+                    "model": c.facts.model,
+                    "category": c.facts.category,
+                    "score": round(c.score, 4),
+                    "reason": _word(c, refusals, served, inside),
+                    "seen": _seen(c, refusals, inside),
+                }
+                for c in near
+            ],
+            "runner_up": None
+            if guess is None
+            else {"category": guess.runner_up, "score": round(guess.runner_up_score, 3)},
+            "policy": rules.version,
+        }
+
+    def _selected(self, wanted: Selection) -> Iterable[Slot]:
+        now = time.time()
+        tenant = self._identity.tenant(wanted.tenant) if wanted.tenant else None
+        needle = wanted.text.casefold() if wanted.text else None
+        for slot in self._engine.memory.slots():
+            facts = slot.facts
+            if (
+                (not wanted.ids or facts.entry in wanted.ids)
+                and (wanted.tag is None or wanted.tag in facts.tags)
+                and (wanted.category is None or facts.category == wanted.category)
+                and (tenant is None or facts.owner in (tenant, wanted.tenant))
+                and (wanted.model is None or facts.model == wanted.model)
+                and (wanted.older_than is None or now - facts.stored > wanted.older_than)
+                and (needle is None or needle in facts.text.casefold())
+            ):
+                yield slot
+
+
+def _could_be(facts: Facts, question: Question) -> bool:
+    return not question.model or facts.model == question.model
+
+
+def _found(
+    query: Query, near: tuple[Candidate, ...], category: CategoryRules, home: Facts | None
+) -> Found:
+    exact = next((c.facts for c in near if c.facts.text == query.text), None)
+    if exact is not None and exact.chain != query.chain:
+        exact = None
+    space = "" if home is None else home.space
+    return Found("", space, category, exact=exact, near=near)
+
+
+def _word(c: Candidate, refusals: dict[str, Any], served: str, inside: set[str]) -> str:
+    if c.facts.entry == served:
+        return "exact" if c.score >= 1.0 else "semantic"
+    refusal = refusals.get(c.facts.entry)
+    if refusal is not None:
+        return str(refusal.reason.value)
+    return "" if c.facts.entry in inside else "other-context"
+
+
+def _seen(c: Candidate, refusals: dict[str, Any], inside: set[str]) -> str:
+    refusal = refusals.get(c.facts.entry)
+    if refusal is not None:
+        return str(refusal.seen)
+    return "" if c.facts.entry in inside else "another caller, model, system prompt or setting"
+
+
+def _steps(
+    question: Question,
+    verdict: Serve | Forward,
+    guess: Guess | None,
+    near: list[Candidate],
+    same: tuple[Candidate, ...],
+) -> list[dict[str, str]]:
+    told = [("text", f"compared as: {text.normalise(question.prompt)}")]
+    if guess is not None:
+        told.append(
+            (
+                "category",
+                f"{verdict.category.name}; nearest examples {guess.best} {guess.score:.3f}, "
+                f"then {guess.runner_up or 'none'} {guess.runner_up_score:.3f}",
+            )
+        )
+    else:
+        told.append(("category", verdict.category.name))
+    told.append(("cut", f"a neighbour must reach {verdict.cut:.3f}"))
+    if near and not same:
+        told.append(("space", f"no prompt was remembered for model {question.model!r}"))
+    told += [
+        ("refused", f"{r.reason.value}: {r.candidate.facts.text[:80]!r} {r.seen}")
+        for r in verdict.refused
+    ]
+    word = "served" if isinstance(verdict, Serve) else "asked upstream"
+    told.append(("verdict", f"{word}: {verdict.reason.value}"))
+    return [{"name": name, "text": said} for name, said in told]
+
+
+def _entry(slot: Slot) -> dict[str, Any]:
+    facts = slot.facts
+    return {
+        "entry": facts.entry,
+        "text": facts.text,
+        "category": facts.category,
+        "model": facts.model,
+        "owner": facts.owner,
+        "dialect": facts.dialect,
+        "stored": facts.stored,
+        "expires": facts.expires,
+        "size": facts.size,
+        "flagged": facts.flagged,
+        "tags": list(facts.tags),
+        "hits": slot.hits,
+        "tokens_saved": slot.tokens_saved,
+    }
+
+
+def _category(category: CategoryRules) -> dict[str, Any]:
+    return {
+        "name": category.name,
+        "cache": category.cache,
+        "threshold": category.threshold.start,
+        "max_false_hits": category.threshold.max_false_hits,
+        "ttl": category.ttl,
+        "quota": category.quota,
+        "share": category.share.value,
+        "strict": category.strict,
+        "guards": list(category.guards),
+        "max_temperature": category.max_temperature,
+    }
+
+
+def _tally(groups: Iterable[Group], rules: Rules) -> Tally:
+    some = list(groups)
+    hits = [g for g in some if g.outcome == Outcome.HIT.value]
+    missed = [g for g in some if g.outcome == Outcome.MISS.value]
+    miss_mean = sum(g.ms for g in missed) / max(1, _count(missed))
+    saved = sum(g.count for g in hits) * miss_mean - sum(g.ms for g in hits)
+    return Tally(
+        requests=_count(some),
+        exact=_count(g for g in some if g.reason == "exact"),
+        semantic=_count(g for g in some if g.reason == "semantic"),
+        stale=_count(g for g in some if g.outcome == Outcome.STALE.value),
+        missed=_count(g for g in some if g.outcome == Outcome.MISS.value),
+        bypassed=_count(g for g in some if g.outcome == Outcome.BYPASS.value),
+        hit_p50_ms=quantile(hits, 0.5),
+        hit_p95_ms=quantile(hits, 0.95),
+        miss_p50_ms=quantile(missed, 0.5),
+        miss_p95_ms=quantile(missed, 0.95),
+        tokens_saved=sum(g.tokens_in + g.tokens_out for g in hits),
+        dollars_saved=sum(_dollars(g, rules) for g in hits),
+        seconds_saved=max(0.0, saved / 1000) if missed else 0.0,
+    )
+
+
+def _count(groups: Iterable[Group]) -> int:
+    return sum(group.count for group in groups)
+
+
+def _dollars(group: Group, rules: Rules) -> float:
+    """The price of a group's tokens; dated model names take their family's price."""
+    prices = rules.prices
+    name = group.model
+    price = prices.get(name) or next(
+        (prices[p] for p in sorted(prices, key=len, reverse=True) if name.startswith(p + "-")), None
+    )
+    if price is None:
+        return 0.0
+    return (group.tokens_in * price[0] + group.tokens_out * price[1]) / 1e6

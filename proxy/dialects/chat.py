@@ -1,0 +1,435 @@
+"""OpenAI chat completions: request to Query, stored answer to JSON body or event stream. Pure.
+
+Field classes follow the project's reference: what is not named here shapes the answer and is
+matched exactly.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeAlias
+
+import orjson
+
+from policies.values import AnswerFacts, Query
+from policies.verdicts import Reason
+from proxy.dialects.canonical import digest, encode
+from proxy.dialects.envelope import openai_error
+from proxy.dialects.ports import Form, Frame
+from proxy.sse import Event, events, frame
+
+# Forwarded, but no part of the key: they do not shape the answer's content.
+TRANSPORT = frozenset({
+    "stream", "stream_options", "user", "safety_identifier", "metadata", "prompt_cache_key",
+    "prompt_cache_retention",
+})  # fmt: skip
+# Presence (of a value that is not null or false) means: never by meaning.
+EXACT_ONLY = {
+    "tools": Reason.TOOLS,
+    "functions": Reason.TOOLS,
+    "tool_choice": Reason.TOOLS,
+    "function_call": Reason.TOOLS,
+    "logprobs": Reason.LOGPROBS,
+    "top_logprobs": Reason.LOGPROBS,
+    "prediction": Reason.UNSUPPORTED,
+}
+# Presence means: neither looked up nor stored.
+BYPASS = {
+    "store": Reason.STATEFUL,
+    "web_search_options": Reason.TOOLS,
+    "audio": Reason.MULTIMODAL,
+}
+SYSTEM = frozenset({"system", "developer"})
+DONE = b"[DONE]"
+# At a line's start only: inside JSON a line break is escaped, so content cannot feign it.
+_END = re.compile(rb"(?:\A|[\r\n])data: ?\[DONE\]")
+_PIECE = 24
+
+
+class Chat:
+    """`POST /v1/chat/completions`."""
+
+    name = "chat"
+    paths = ("/v1/chat/completions", "/chat/completions")
+
+    def end_user(self, body: dict[str, Any]) -> str | None:
+        for key in ("safety_identifier", "user"):
+            value = body.get(key)
+            if isinstance(value, str) and value:
+                return value
+        return None
+
+    def form(self, body: dict[str, Any]) -> Form:
+        if body.get("stream") is not True:
+            return Form(stream=False, usage=True)
+        options = body.get("stream_options")
+        wanted = isinstance(options, dict) and options.get("include_usage") is True
+        return Form(stream=True, usage=wanted)
+
+    def wants_json(self, body: dict[str, Any]) -> bool:
+        wanted = body.get("response_format")
+        return isinstance(wanted, dict) and wanted.get("type") in ("json_object", "json_schema")
+
+    def read(self, body: dict[str, Any], around: Frame) -> Query:
+        model = body.get("model")
+        form = self.form(body)
+        parts = _split(body.get("messages"))
+        bypass = _bypass(body) or (Reason.UNSUPPORTED if parts is None else None)
+        rest = {k: v for k, v in body.items() if k not in TRANSPORT and k != "messages"}
+        instructions, turns, last, text, odd = parts or ([], [], None, "", None)
+        temperature = body.get("temperature")
+        return Query(
+            dialect=self.name,
+            upstream=around.upstream,
+            model=model if isinstance(model, str) else "",
+            owners=around.owners,
+            fingerprint=digest(
+                around.headers,
+                encode(rest, floats=around.floats),
+                encode(instructions, floats=around.floats),
+                encode(last, floats=around.floats),
+            ),
+            chain=digest(encode(turns, floats=around.floats)).hex()[:32] if turns else "",
+            text=text,
+            turns=sum(1 for turn in turns if turn.get("role") == "user"),
+            stream=form.stream,
+            wants_usage=form.usage,
+            temperature=temperature if isinstance(temperature, int | float) else None,
+            bypass=bypass,
+            exact_only=_exact_only(body) or odd,
+            directives=around.directives,
+        )
+
+    def judge(self, answer: bytes, *, streamed: bool, query: Query, strict: bool) -> AnswerFacts:
+        size = len(answer)
+        try:
+            whole = _accumulate(answer) if streamed else orjson.loads(answer)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return AnswerFacts(size, Reason.INVALID_JSON)
+        if whole is None:
+            return AnswerFacts(size, Reason.INCOMPLETE)
+        refusal = _fault(whole, query, strict)
+        usage = whole.get("usage") if isinstance(whole, dict) else None
+        known = isinstance(usage, dict)
+        return AnswerFacts(
+            size,
+            refusal,
+            tokens_in=_count(usage, "prompt_tokens") if known else 0,
+            tokens_out=_count(usage, "completion_tokens") if known else 0,
+            has_usage=known,
+        )
+
+    def render(self, answer: bytes, *, streamed: bool, form: Form) -> bytes:
+        if streamed:
+            if form.stream:
+                return _with_usage(answer, form.usage)
+            whole = _accumulate(answer)
+            if whole is None:
+                raise ValueError("a stored stream has no end")
+            return orjson.dumps(whole)
+        return _stream(orjson.loads(answer), form.usage) if form.stream else answer
+
+    def ended(self, tail: bytes) -> bool:
+        return _END.search(tail) is not None
+
+    def concluded(self, tail: bytes) -> bool:
+        # Some servers never send [DONE]; a finish reason or an error tells the client as much.
+        return any(_concludes(event.data) for event in events(tail))
+
+    def cut_short(self) -> bytes:
+        message = "The upstream's answer ended before it was complete."
+        return frame(openai_error(message, kind="server_error", code="upstream_incomplete"))
+
+    def error(self, status: int, message: str, *, code: str, param: str | None = None) -> bytes:
+        kind = "invalid_request_error" if status < 500 else "server_error"  # noqa: PLR2004
+        return openai_error(message, kind=kind, code=code, param=param)
+
+
+Parts: TypeAlias = tuple[list[Any], list[dict[str, Any]], Any, str, Reason | None]
+
+
+def _split(messages: Any) -> Parts | None:
+    """Messages as (instructions with their places, earlier turns, last turn without its text,
+    that text, why it may not be matched by meaning); None where the shape is not known."""
+    if not isinstance(messages, list) or not messages:
+        return None
+    if not all(isinstance(m, dict) and isinstance(m.get("role"), str) for m in messages):
+        return None
+    instructions: list[Any] = []
+    turns: list[dict[str, Any]] = []
+    for message in messages[:-1]:
+        if message["role"] in SYSTEM:
+            instructions.append([len(turns), message])
+        else:
+            turns.append(message)
+    last = messages[-1]
+    text, emptied = _last_text(last)
+    if text is None:
+        return instructions, turns, last, "", _oddity(last)
+    odd = next((reason for m in turns if (reason := _turn_oddity(m)) is not None), None)
+    return instructions, turns, emptied, text, odd
+
+
+def _last_text(message: dict[str, Any]) -> tuple[str | None, Any]:
+    """The text of a user's turn and the turn without it; None where it holds more than text."""
+    content = message.get("content")
+    if message["role"] != "user":
+        return None, message
+    if isinstance(content, str):
+        return content, {**message, "content": None}
+    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict):
+        part = content[0]
+        if part.get("type") == "text" and isinstance(part.get("text"), str):
+            return part["text"], {**message, "content": [{**part, "text": None}]}
+    return None, message
+
+
+def _oddity(last: dict[str, Any]) -> Reason:
+    if last["role"] in ("tool", "function"):
+        return Reason.TOOLS
+    content = last.get("content")
+    if isinstance(content, list) and not all(
+        isinstance(part, dict) and part.get("type") == "text" for part in content
+    ):
+        return Reason.MULTIMODAL
+    return Reason.UNSUPPORTED
+
+
+def _turn_oddity(turn: dict[str, Any]) -> Reason | None:
+    if turn["role"] in ("tool", "function") or turn.get("tool_calls") or turn.get("function_call"):
+        return Reason.TOOLS
+    content = turn.get("content")
+    if isinstance(content, list) and not all(
+        isinstance(part, dict) and part.get("type") == "text" for part in content
+    ):
+        return Reason.MULTIMODAL
+    return None
+
+
+def _bypass(body: dict[str, Any]) -> Reason | None:
+    for key, reason in BYPASS.items():
+        if body.get(key) not in (None, False):
+            return reason
+    modalities = body.get("modalities")
+    if isinstance(modalities, list) and "audio" in modalities:
+        return Reason.MULTIMODAL
+    for key in ("stream", "model"):
+        value = body.get(key)
+        if value is not None and not isinstance(value, bool if key == "stream" else str):
+            return Reason.UNSUPPORTED
+    return None
+
+
+def _exact_only(body: dict[str, Any]) -> Reason | None:
+    for key, reason in EXACT_ONLY.items():
+        if body.get(key) not in (None, False):
+            return reason
+    return Reason.N if body.get("n") not in (None, 1) else None
+
+
+def _concludes(data: bytes) -> bool:
+    try:
+        chunk = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return False
+    if not isinstance(chunk, dict):
+        return False
+    choices = chunk.get("choices") or ()
+    return chunk.get("error") is not None or any(
+        isinstance(choice, dict) and choice.get("finish_reason") for choice in choices
+    )
+
+
+def _count(usage: Any, key: str) -> int:
+    value = usage.get(key)
+    return value if isinstance(value, int) else 0
+
+
+def _fault(whole: Any, query: Query, strict: bool) -> Reason | None:
+    """Why a parsed answer must not be kept."""
+    if not isinstance(whole, dict) or whole.get("error") is not None:
+        return Reason.INCOMPLETE
+    choices = whole.get("choices")
+    if not isinstance(choices, list) or not choices:
+        return Reason.INCOMPLETE
+    for choice in choices:
+        message = choice.get("message") if isinstance(choice, dict) else None
+        if not isinstance(message, dict):
+            return Reason.INCOMPLETE
+        calls = bool(message.get("tool_calls") or message.get("function_call"))
+        allowed = ("stop", "tool_calls", "function_call") if query.exact_only else ("stop",)
+        if choice.get("finish_reason") not in allowed or message.get("refusal"):
+            return Reason.FINISH_REASON
+        content = message.get("content")
+        if not content and not calls:
+            return Reason.INCOMPLETE
+        if strict and content and not _is_json(content):
+            return Reason.INVALID_JSON
+    return None
+
+
+def _is_json(content: Any) -> bool:
+    try:
+        orjson.loads(content)
+    except (orjson.JSONDecodeError, TypeError):
+        return False
+    return True
+
+
+def _chunks(stream: bytes) -> tuple[list[dict[str, Any]], bool]:
+    """The stream's parsed chunks, and whether its terminal event came."""
+    chunks: list[dict[str, Any]] = []
+    for event in events(stream):
+        if event.data == DONE:
+            return chunks, True
+        parsed = orjson.loads(event.data)
+        if not isinstance(parsed, dict):
+            raise TypeError("a chunk is not an object")
+        chunks.append(parsed)
+    return chunks, False
+
+
+def _accumulate(stream: bytes) -> dict[str, Any] | None:
+    """The one body that a stream amounts to; None when it is not complete."""
+    chunks, done = _chunks(stream)
+    if not done or not chunks:
+        return None
+    failed = next((c for c in chunks if c.get("error") is not None), None)
+    if failed is not None:
+        return failed
+    whole = {k: v for k, v in chunks[0].items() if k not in ("choices", "usage", "obfuscation")}
+    whole["object"] = "chat.completion"
+    choices: dict[int, dict[str, Any]] = {}
+    for chunk in chunks:
+        for choice in chunk.get("choices") or ():
+            _fold_choice(choices, choice)
+        for key in ("usage", "service_tier", "system_fingerprint"):
+            if chunk.get(key) is not None:
+                whole[key] = chunk[key]
+    whole["choices"] = [choices[index] for index in sorted(choices)]
+    return whole
+
+
+def _fold_choice(choices: dict[int, dict[str, Any]], choice: dict[str, Any]) -> None:
+    index = choice.get("index", 0)
+    into = choices.setdefault(
+        index, {"index": index, "message": {}, "logprobs": None, "finish_reason": None}
+    )
+    for key, value in choice.items():
+        if key == "delta":
+            _fold(into["message"], value or {})
+        elif key == "logprobs":
+            if isinstance(value, dict):
+                into["logprobs"] = into["logprobs"] or {}
+                _fold(into["logprobs"], value)
+        elif value is not None and key != "index":
+            into[key] = value
+    message = into["message"]
+    message.setdefault("role", "assistant")
+    message.setdefault("content", None)
+    message.setdefault("refusal", None)
+
+
+def _fold(into: dict[str, Any], delta: dict[str, Any]) -> None:
+    """Adds one delta: strings and lists append, indexed list items merge, the rest replaces."""
+    for key, value in delta.items():
+        old = into.get(key)
+        if old is None or key in ("role", "type", "id"):
+            into[key] = _strip_index(value) if isinstance(value, list) else value
+        elif isinstance(value, str) and isinstance(old, str):
+            into[key] = old + value
+        elif isinstance(value, list) and isinstance(old, list):
+            _fold_list(old, value)
+        elif isinstance(value, dict) and isinstance(old, dict):
+            _fold(old, value)
+        elif value is not None:
+            into[key] = value
+
+
+def _strip_index(items: list[Any]) -> list[Any]:
+    made: list[Any] = []
+    _fold_list(made, items)
+    return made
+
+
+def _fold_list(into: list[Any], items: list[Any]) -> None:
+    for item in items:
+        if isinstance(item, dict) and isinstance(item.get("index"), int):
+            rest = {k: v for k, v in item.items() if k != "index"}
+            while len(into) <= item["index"]:
+                into.append({})
+            _fold(into[item["index"]], rest)
+        else:
+            into.append(item)
+
+
+def _with_usage(stream: bytes, wanted: bool) -> bytes:
+    """The stored events, the usage chunk left out where this caller did not ask for it."""
+    kept = [event for event in events(stream) if wanted or not _only_usage(event)]
+    return b"".join(frame(event.data, event.name) for event in kept)
+
+
+def _only_usage(event: Event) -> bool:
+    if b'"usage"' not in event.data or event.data == DONE:
+        return False
+    chunk = orjson.loads(event.data)
+    return chunk.get("usage") is not None and not chunk.get("choices")
+
+
+def _stream(whole: dict[str, Any], usage: bool) -> bytes:
+    """An event stream that accumulates to `whole`."""
+    head = {k: v for k, v in whole.items() if k not in ("choices", "usage", "object")} | {
+        "object": "chat.completion.chunk"
+    }
+    made: list[dict[str, Any]] = []
+    for choice in whole["choices"]:
+        made.extend(_deltas(choice))
+    chunks = [head | {"choices": [one]} for one in made]
+    if usage:
+        chunks = [chunk | {"usage": None} for chunk in chunks]
+        chunks.append(head | {"choices": [], "usage": whole.get("usage")})
+    return b"".join(frame(orjson.dumps(chunk)) for chunk in chunks) + frame(DONE)
+
+
+def _deltas(choice: dict[str, Any]) -> list[dict[str, Any]]:
+    """One choice as chunks: role, content in pieces, everything else whole, finish."""
+    message = dict(choice["message"])
+    index = choice.get("index", 0)
+    rest = {
+        k: v
+        for k, v in choice.items()
+        if k not in ("message", "index", "finish_reason", "logprobs")
+    }
+    content = message.pop("content", None)
+    calls = message.pop("tool_calls", None)
+    first = {"role": message.pop("role", "assistant"), "content": "" if content else None}
+    deltas: list[dict[str, Any]] = [first]
+    deltas.extend({key: value} for key, value in message.items() if value is not None)
+    deltas.extend({"content": piece} for piece in _pieces(content or ""))
+    if calls:
+        deltas.append({"tool_calls": [{"index": i} | call for i, call in enumerate(calls)]})
+    if message.get("refusal", ...) is None:
+        first["refusal"] = None
+    chunks: list[dict[str, Any]] = [
+        {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
+        for delta in deltas
+    ]
+    if choice.get("logprobs") is not None:
+        chunks[-1]["logprobs"] = choice["logprobs"]
+    chunks.append(
+        {"index": index, "delta": {}, "logprobs": None}
+        | rest
+        | {"finish_reason": choice.get("finish_reason")}
+    )
+    return chunks
+
+
+def _pieces(content: str) -> list[str]:
+    """Content cut near word ends, so that clients see it arrive in parts."""
+    pieces, start = [], 0
+    while start < len(content):
+        end = content.find(" ", start + _PIECE)
+        end = len(content) if end < 0 else end
+        pieces.append(content[start:end])
+        start = end
+    return pieces

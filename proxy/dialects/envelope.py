@@ -1,0 +1,10 @@
+"""Errors that Likewise makes itself, in each vendor's envelope."""
+
+from __future__ import annotations
+
+import orjson
+
+
+def openai_error(message: str, *, kind: str, code: str, param: str | None = None) -> bytes:
+    """All four members are required by OpenAI's `Error` schema."""
+    return orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})

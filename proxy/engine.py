@@ -1,0 +1,533 @@
+"""The one loop that runs verdicts: plan, find, choose, then serve or forward and keep.
+
+Knows HTTP only as status, header pairs and bytes; imports no web framework. A fault of memory ends
+here as a forwarded request.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Protocol, assert_never
+
+from policies import decide
+from policies.record import Decision
+from policies.values import AnswerFacts, Candidate, Facts, Snapshot
+from policies.verdicts import (
+    Admit,
+    Bypass,
+    Forward,
+    Lookup,
+    Outcome,
+    Reason,
+    Refuse,
+    Serve,
+    outcome,
+)
+from proxy.upstream import Answer, UpstreamFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from index.journal import Journal
+    from index.memory import Memory
+    from policies.values import CategoryRules, Found, Query, Rules
+    from proxy.dialects.ports import Dialect, Form
+    from proxy.metrics import Meters
+    from proxy.settings import Upstream
+    from proxy.upstream import Headers, Upstreams
+
+JSON = b"application/json"
+SSE = b"text/event-stream"
+# A stream's end is looked for in this many of its last bytes.
+TAIL = 4_096
+PROMPT_KEPT = 4_000
+_EXACT_LINES = (
+    (b"x-cache", b"HIT"),
+    (b"x-likewise-match", b"exact"),
+    (b"x-likewise-similarity", b"1.000"),
+    (b"x-likewise-reason", b"exact"),
+)
+
+
+class Caller(Protocol):
+    """The client's end of one exchange. Writing to one who left does nothing."""
+
+    async def reply(self, status: int, headers: Headers, body: bytes) -> None: ...
+
+    async def start(self, status: int, headers: Headers) -> None: ...
+
+    async def write(self, chunk: bytes) -> None: ...
+
+    async def end(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Ask:
+    """One request, read: shared by byte-identical repeats, so it holds nothing of one exchange."""
+
+    dialect: Dialect
+    query: Query
+    form: Form
+    upstream: Upstream
+    target: str
+    body: bytes
+    strict: bool
+    _rules: Rules | None = None
+    _plan: Bypass | Lookup | None = None
+
+    def settled_under(self, rules: Rules) -> bool:
+        """Whether this reading of the request still holds under a policy."""
+        return self._rules is rules
+
+    def plan(self, rules: Rules) -> Bypass | Lookup:
+        """The core's plan, remembered while the policy stays the same."""
+        if self._plan is None or self._rules is not rules:
+            self._plan, self._rules = decide.plan(self.query, rules), rules
+        return self._plan
+
+
+@dataclass(slots=True)
+class Trail:
+    """What happens to one exchange, as headers and the journal will tell it."""
+
+    ask: Ask
+    id: int
+    at: float
+    began: float
+    reason: Reason = Reason.EMPTY
+    category: str = ""
+    cut: float | None = None
+    similarity: float | None = None
+    entry: str = ""
+    neighbour: str = ""
+    matched: str = ""
+    seen: str = ""
+    would: str = ""
+    kept: str = ""
+    status: int = 0
+    upstream_ms: float = 0.0
+    embed_ms: float = 0.0
+    search_ms: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+    @property
+    def request(self) -> str:
+        return f"{self.id:016x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a fresh answer would be kept, and what is already known of its text."""
+
+    lookup: Lookup
+    found: Found
+    category: CategoryRules
+
+
+@dataclass(slots=True)
+class Engine:
+    """Decides and acts for every request of the cached routes."""
+
+    memory: Memory
+    upstreams: Upstreams
+    rules: Rules
+    journal: Journal
+    meters: Meters
+    ids: Callable[[], int]
+    response_limit: int = 32_000_000
+    clock: Callable[[], float] = time.time
+    _ready: _Ready = field(default_factory=lambda: _Ready(64_000_000))
+
+    async def answer(self, ask: Ask, headers: Headers, caller: Caller) -> None:
+        """Answer one request, from memory or from upstream, and record how."""
+        rules = self.rules
+        trail = Trail(ask, self.ids(), self.clock(), time.perf_counter())
+        match ask.plan(rules):
+            case Bypass() as bypass:
+                place = await self._place(bypass, ask, rules)
+                trail.reason, trail.category = bypass.reason, bypass.category
+                await self._forward(trail, headers, caller, place, rules)
+            case Lookup() as lookup:
+                found = await self.memory.find(lookup, ask.query, rules)
+                trail.embed_ms, trail.search_ms = found.embed_ms, found.search_ms
+                verdict = decide.choose(ask.query, found, Snapshot(trail.at, rules))
+                trail.category, trail.cut = verdict.category.name, verdict.cut
+                if isinstance(verdict, Serve) and not await self._serve(verdict, trail, caller):
+                    verdict = Forward(Reason.BODY_GONE, verdict.category, verdict.cut)
+                if isinstance(verdict, Forward):
+                    _explain(trail, verdict)
+                    place = Place(lookup, found, verdict.category)
+                    await self._forward(trail, headers, caller, place, rules)
+            case never:
+                assert_never(never)
+        self._record(trail)
+
+    async def _place(self, bypass: Bypass, ask: Ask, rules: Rules) -> Place | None:
+        """Where a request that is not looked up may still leave its answer (`no-cache`)."""
+        if bypass.store is None:
+            return None
+        found = await self.memory.find(bypass.store, ask.query, rules)
+        return Place(bypass.store, found, decide.category_of(found, rules))
+
+    # -- from memory -----------------------------------------------------------------------------
+
+    async def _serve(self, verdict: Serve, trail: Trail, caller: Caller) -> bool:
+        facts, ask = verdict.candidate.facts, trail.ask
+        form = ask.form
+        key = (facts.entry, facts.stored, form.stream, form.usage)
+        body = None if self.memory.shared else self._ready.get(key)
+        if body is None:
+            stored = await self.memory.read(facts)
+            if stored is None:
+                return False
+            try:
+                body = ask.dialect.render(stored, streamed=facts.streamed, form=form)
+            except (ValueError, KeyError, TypeError):
+                return False
+            self._ready.put(key, body)
+        exact = verdict.reason is Reason.EXACT
+        trail.reason, trail.entry, trail.similarity = verdict.reason, facts.entry, 1.0
+        trail.status = 200
+        trail.tokens_in, trail.tokens_out = facts.tokens_in, facts.tokens_out
+        if not exact:
+            trail.similarity, trail.matched = verdict.candidate.score, facts.text
+        self.memory.touch(facts.entry, trail.at, facts.tokens_in + facts.tokens_out)
+        self.meters.tokens_saved += facts.tokens_in + facts.tokens_out
+        await caller.reply(200, self._hit_headers(verdict, trail, len(body)), body)
+        return True
+
+    def _hit_headers(self, verdict: Serve, trail: Trail, size: int) -> Headers:
+        facts = verdict.candidate.facts
+        ttl = int(facts.expires - trail.at)
+        word = verdict.reason.value
+        lines: Headers = [
+            (b"content-type", SSE if trail.ask.form.stream else JSON),
+            (b"content-length", b"%d" % size),
+            (b"cache-status", f"likewise; hit; ttl={ttl}; detail={word}".encode()),
+            (b"age", b"%d" % max(0, int(trail.at - facts.stored))),
+            (b"date", _date(int(facts.stored))),
+        ]
+        if verdict.reason is Reason.EXACT:
+            lines.extend(_EXACT_LINES)
+        else:
+            lines += [
+                (b"x-cache", b"HIT"),
+                (b"x-likewise-match", b"semantic"),
+                (b"x-likewise-similarity", b"%.3f" % verdict.candidate.score),
+                (b"x-likewise-reason", word.encode()),
+            ]
+        if trail.ask.form.stream:
+            lines += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        lines += [
+            (b"x-likewise-category", verdict.category.name.encode()),
+            (b"x-likewise-entry", facts.entry.encode()),
+            (b"x-likewise-request", trail.request.encode()),
+        ]
+        return lines
+
+    # -- from upstream ---------------------------------------------------------------------------
+
+    async def _forward(
+        self, trail: Trail, headers: Headers, caller: Caller, place: Place | None, rules: Rules
+    ) -> None:
+        ask = trail.ask
+        if ask.query.directives.only_if_cached:
+            said = "No stored answer fits, and only-if-cached forbids asking upstream."
+            await self._fail(trail, caller, 504, "only_if_cached_miss", said, retry=False)
+            return
+        asked = time.perf_counter()
+        try:
+            answer = await self.upstreams.send(
+                ask.upstream, "POST", ask.target, headers, ask.body, identity=True
+            )
+        except UpstreamFault as fault:
+            trail.upstream_ms = (time.perf_counter() - asked) * 1000
+            self.meters.upstream[ask.upstream.name, fault.code] += 1
+            await self._fail(trail, caller, fault.status, fault.code, str(fault))
+            return
+        trail.status = answer.status
+        self.meters.upstream[ask.upstream.name, str(answer.status)] += 1
+        try:
+            await self._pass_on(trail, answer, caller, place, rules)
+        finally:
+            answer.close()
+            trail.upstream_ms = (time.perf_counter() - asked) * 1000
+
+    async def _pass_on(
+        self, trail: Trail, answer: Answer, caller: Caller, place: Place | None, rules: Rules
+    ) -> None:
+        kind = answer.header("Content-Type").partition(";")[0].strip().lower().encode()
+        obstacle = _obstacle(answer, kind)
+        if obstacle is not None:
+            trail.kept = obstacle.value if place is not None else ""
+            place = None
+        if kind == SSE and answer.status == 200:  # noqa: PLR2004
+            await self._stream(trail, answer, caller, place, rules)
+        elif place is not None:
+            await self._whole(trail, answer, caller, place, rules)
+        else:
+            await self._through(trail, answer, caller)
+
+    async def _whole(
+        self, trail: Trail, answer: Answer, caller: Caller, place: Place, rules: Rules
+    ) -> None:
+        """A JSON answer: read to its end, kept where good, then sent."""
+        try:
+            body, complete = await answer.read(self.response_limit)
+        except UpstreamFault as fault:
+            trail.kept = Reason.INCOMPLETE.value
+            await self._fail(trail, caller, fault.status, fault.code, str(fault))
+            return
+        if not complete:
+            trail.kept = Reason.TOO_LARGE.value
+            await self._through(trail, answer, caller, body)
+            return
+        stored = await self._keep(trail, place, body, streamed=False, rules=rules)
+        lines = _without(answer.headers, b"content-length")
+        lines.append((b"content-length", b"%d" % len(body)))
+        await caller.reply(answer.status, lines + _miss_headers(trail, stored=stored), body)
+
+    async def _stream(
+        self, trail: Trail, answer: Answer, caller: Caller, place: Place | None, rules: Rules
+    ) -> None:
+        """An event stream: each chunk goes on at once, the last one after the answer is kept."""
+        ask = trail.ask
+        await caller.start(answer.status, answer.headers + _miss_headers(trail, stored=False))
+        parts: list[bytes] = []
+        size, tail, ended = 0, b"", False
+        try:
+            async for chunk in answer.chunks():
+                size += len(chunk)
+                if place is not None and size <= self.response_limit:
+                    parts.append(chunk)
+                tail = (tail + chunk)[-TAIL:]
+                if not ended and ask.dialect.ended(tail):
+                    ended = True
+                    if place is not None:
+                        await self._keep_stream(trail, place, parts, size, rules)
+                await caller.write(chunk)
+        except UpstreamFault as fault:
+            trail.seen = trail.seen or str(fault)
+        if not ended:
+            trail.kept = Reason.INCOMPLETE.value if place is not None else ""
+            if not ask.dialect.concluded(tail):
+                await caller.write(ask.dialect.cut_short())
+        await caller.end()
+
+    async def _keep_stream(
+        self, trail: Trail, place: Place, parts: list[bytes], size: int, rules: Rules
+    ) -> None:
+        if size > self.response_limit:
+            trail.kept = Reason.TOO_LARGE.value
+            return
+        await self._keep(trail, place, b"".join(parts), streamed=True, rules=rules)
+
+    async def _through(
+        self, trail: Trail, answer: Answer, caller: Caller, already: bytes = b""
+    ) -> None:
+        """An answer that is not kept: passed on byte for byte as it comes."""
+        await caller.start(answer.status, answer.headers + _miss_headers(trail, stored=False))
+        try:
+            if already:
+                await caller.write(already)
+            async for chunk in answer.chunks():
+                await caller.write(chunk)
+        except UpstreamFault as fault:
+            trail.seen = str(fault)
+            return  # unfinished framing tells the client, as upstream's broken connection told us
+        await caller.end()
+
+    async def _keep(
+        self, trail: Trail, place: Place, body: bytes, *, streamed: bool, rules: Rules
+    ) -> bool:
+        """Ask the core whether the answer may be kept, and keep it. Never raises."""
+        ask = trail.ask
+        judged = ask.dialect.judge(body, streamed=streamed, query=ask.query, strict=ask.strict)
+        trail.tokens_in, trail.tokens_out = judged.tokens_in, judged.tokens_out
+        verdict = decide.admit(ask.query, place.category, judged, rules)
+        match verdict:
+            case Refuse(reason):
+                trail.kept = reason.value
+                self.meters.not_stored[reason.value] += 1
+                return False
+            case Admit() as admitted:
+                facts = self._facts(trail, place, judged, admitted, streamed=streamed)
+                fault = place.found.fault
+                meaning = place.lookup.semantic is None and fault in (None, Reason.EMBED_TIMEOUT)
+                await self.memory.keep(facts, body, place.found.vector, meaning=meaning)
+                trail.kept, trail.entry = "stored", facts.entry
+                self.meters.stored += 1
+                return True
+            case never:
+                assert_never(never)
+
+    def _facts(
+        self, trail: Trail, place: Place, judged: AnswerFacts, admitted: Admit, *, streamed: bool
+    ) -> Facts:
+        query, now = trail.ask.query, self.clock()
+        return Facts(
+            entry=place.found.lookup_entry,
+            space=place.found.lookup_space,
+            owner=decide.owner_of(query, place.category.share),
+            category=place.category.name,
+            dialect=query.dialect,
+            model=query.model,
+            chain=query.chain,
+            text=query.text,
+            stored=now,
+            expires=now + admitted.ttl,
+            gone=now + admitted.linger,
+            size=judged.size + len(query.text),
+            tokens_in=judged.tokens_in,
+            tokens_out=judged.tokens_out,
+            cost_ms=(time.perf_counter() - trail.began) * 1000,
+            has_usage=judged.has_usage,
+            streamed=streamed,
+            tags=query.directives.tags,
+        )
+
+    async def _fail(
+        self, trail: Trail, caller: Caller, status: int, code: str, said: str, *, retry: bool = True
+    ) -> None:
+        trail.status = status
+        body = trail.ask.dialect.error(status, said, code=code)
+        lines: Headers = [
+            (b"content-type", JSON),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-likewise-reason", trail.reason.value.encode()),
+            (b"x-likewise-request", trail.request.encode()),
+        ]
+        if not retry:
+            lines.append((b"x-should-retry", b"false"))
+        await caller.reply(status, lines, body)
+
+    def _record(self, trail: Trail) -> None:
+        """Count and log the decision; costs the request a few microseconds."""
+        query = trail.ask.query
+        result = outcome(trail.reason).value
+        seconds = time.perf_counter() - trail.began
+        self.meters.observe(result, trail.reason.value, trail.category, seconds)
+        self.journal.record(
+            Decision(
+                trail.id,
+                trail.at,
+                result,
+                trail.reason.value,
+                trail.category,
+                query.dialect,
+                trail.ask.upstream.name,
+                query.model,
+                query.owners.key,
+                query.stream,
+                trail.status,
+                trail.similarity,
+                trail.cut,
+                None,
+                trail.entry,
+                trail.neighbour,
+                trail.would,
+                trail.seen,
+                trail.kept,
+                query.turns,
+                query.text[:PROMPT_KEPT],
+                trail.matched[:PROMPT_KEPT],
+                seconds * 1000,
+                trail.embed_ms,
+                trail.search_ms,
+                trail.upstream_ms,
+                trail.tokens_in,
+                trail.tokens_out,
+            )  # fmt: skip
+        )
+
+
+class _Ready:
+    """Rendered bodies by entry, version and form, bounded by bytes; least recently used go."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._size = most, 0
+        self._items: OrderedDict[tuple[str, float, bool, bool], bytes] = OrderedDict()
+
+    def get(self, key: tuple[str, float, bool, bool]) -> bytes | None:
+        value = self._items.get(key)
+        if value is not None:
+            self._items.move_to_end(key)
+        return value
+
+    def put(self, key: tuple[str, float, bool, bool], value: bytes) -> None:
+        if key in self._items or len(value) > self._most:
+            return
+        self._items[key] = value
+        self._size += len(value)
+        while self._size > self._most:
+            _, gone = self._items.popitem(last=False)
+            self._size -= len(gone)
+
+
+def _explain(trail: Trail, verdict: Forward) -> None:
+    """Put a refusal's evidence on the trail."""
+    trail.reason = verdict.reason
+    nearest: Candidate | None = verdict.nearest
+    if verdict.would is not None:
+        nearest = verdict.would.candidate
+        trail.would = nearest.facts.entry
+    elif verdict.refused:
+        trail.seen = verdict.refused[0].seen
+    if nearest is not None:
+        trail.similarity = nearest.score
+        trail.neighbour, trail.matched = nearest.facts.entry, nearest.facts.text
+
+
+def _miss_headers(trail: Trail, *, stored: bool) -> Headers:
+    reason = trail.reason
+    kind = outcome(reason)
+    if reason is Reason.WRITE_ONLY:
+        forwarded = "request"
+    elif reason is Reason.EXPIRED:
+        forwarded = "stale"
+    else:
+        forwarded = "bypass" if kind is Outcome.BYPASS else "miss"
+    kept = "; stored" if stored else ""
+    lines: Headers = [
+        (b"cache-status", f"likewise; fwd={forwarded}{kept}; detail={reason.value}".encode()),
+        (b"x-cache", b"BYPASS" if kind is Outcome.BYPASS else b"MISS"),
+        (b"x-likewise-category", trail.category.encode()),
+        (b"x-likewise-reason", reason.value.encode()),
+        (b"x-likewise-request", trail.request.encode()),
+    ]
+    if trail.similarity is not None:
+        lines.append((b"x-likewise-similarity", b"%.3f" % trail.similarity))
+    if trail.entry:
+        lines.append((b"x-likewise-entry", trail.entry.encode()))
+    return lines
+
+
+def _obstacle(answer: Answer, kind: bytes) -> Reason | None:
+    """What of an answer's head forbids keeping it."""
+    if answer.status != 200:  # noqa: PLR2004
+        return Reason.STATUS
+    if "no-store" in answer.header("Cache-Control").lower():
+        return Reason.NO_STORE
+    if answer.header("Content-Encoding").lower() not in ("", "identity"):
+        return Reason.UNSUPPORTED
+    return None if kind in (JSON, SSE) else Reason.INVALID_JSON
+
+
+def _without(headers: Headers, name: bytes) -> Headers:
+    return [line for line in headers if line[0] != name]
+
+
+_DATES: dict[int, bytes] = {}
+
+
+def _date(second: int) -> bytes:
+    made = _DATES.get(second)
+    if made is None:
+        if len(_DATES) > 10_000:  # noqa: PLR2004 - bounded; a second's text is cheap to make again
+            _DATES.clear()
+        made = _DATES[second] = formatdate(second, usegmt=True).encode()
+    return made

@@ -1,0 +1,102 @@
+"""Counting by outcome, reason and category; rendered for Prometheus when asked.
+
+Plain dictionaries on the request path, because a label look-up in a client library costs as much
+as the whole decision. Labels are bounded: reasons are a fixed list, categories the policy's own.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from prometheus_client.core import Metric
+
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Meters:
+    """The process's counters. Not thread-safe: only the event loop writes."""
+
+    def __init__(self, gauges: Callable[[], Mapping[str, float]]) -> None:
+        self.requests: Counter[tuple[str, str, str]] = Counter()
+        self.not_stored: Counter[str] = Counter()
+        self.upstream: Counter[tuple[str, str]] = Counter()
+        self.stored = 0
+        self.tokens_saved = 0
+        self._seconds: dict[str, list[float]] = {}
+        self._gauges = gauges
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(_Collector(self))
+
+    def observe(self, outcome: str, reason: str, category: str, seconds: float) -> None:
+        self.requests[outcome, reason, category] += 1
+        row = self._seconds.get(outcome)
+        if row is None:
+            row = self._seconds[outcome] = [0.0] * (len(BUCKETS) + 2)
+        row[bisect_left(BUCKETS, seconds)] += 1
+        row[-1] += seconds
+
+    def render(self) -> bytes:
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family, for the registry."""
+        requests = CounterMetricFamily(
+            "likewise_requests",
+            "Requests by outcome, reason and category.",
+            labels=["outcome", "reason", "category"],
+        )
+        for labels, count in self.requests.items():
+            requests.add_metric(list(labels), count)
+        yield requests
+        refused = CounterMetricFamily(
+            "likewise_not_stored", "Answers that were not kept, by reason.", labels=["reason"]
+        )
+        for reason, count in self.not_stored.items():
+            refused.add_metric([reason], count)
+        yield refused
+        upstream = CounterMetricFamily(
+            "likewise_upstream_responses",
+            "Answers of upstreams by status, or by the fault that stood for one.",
+            labels=["upstream", "status"],
+        )
+        for (name, status), count in self.upstream.items():
+            upstream.add_metric([name, status], count)
+        yield upstream
+        yield CounterMetricFamily("likewise_stored", "Answers kept.", value=self.stored)
+        yield CounterMetricFamily(
+            "likewise_tokens_saved", "Tokens that hits did not ask for again.", self.tokens_saved
+        )
+        yield self._durations()
+        for name, value in self._gauges().items():
+            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            yield kind(f"likewise_{name.removesuffix('_total')}", name.replace("_", " "), value)
+
+    def _durations(self) -> Metric:
+        family = HistogramMetricFamily(
+            "likewise_request_seconds",
+            "From a request's body to its last byte.",
+            labels=["outcome"],
+        )
+        for outcome, row in self._seconds.items():
+            total, buckets = 0.0, []
+            for bound, count in zip([*map(str, BUCKETS), "+Inf"], row[:-1], strict=True):
+                total += count
+                buckets.append((bound, total))
+            family.add_metric([outcome], buckets, row[-1])
+        return family
+
+
+class _Collector:
+    def __init__(self, meters: Meters) -> None:
+        self._meters = meters
+
+    def collect(self) -> Iterator[Metric]:
+        return self._meters.collect()

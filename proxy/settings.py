@@ -1,0 +1,441 @@
+"""The whole configuration of one process: read from a file and the environment, checked, frozen.
+
+What a file may say stands in `proxy.schema` and `policies.config`. Nothing here listens, connects
+or looks at the store.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from policies.config import parse, read_policy
+from policies.document import MAX_BYTES, Document, read
+from policies.errors import PolicyError, Problem
+from proxy.protocol import Limits
+from proxy.schema import ConfigFile, host_name, http_url, store_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from policies.values import Rules
+    from proxy.schema import ServerPart
+
+FILE = "likewise.yaml"
+NO_FILE = "(no file)"
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class Secret:
+    """Text that shows itself only to who asks for it by `reveal`."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    cert: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    host: str
+    port: int
+    admin_host: str
+    admin_port: int
+    limits: Limits
+    tls: Tls | None = None
+    cors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """`base_url` without a closing slash; `models` are globs; times in seconds."""
+
+    name: str
+    api: str
+    base_url: str
+    models: tuple[str, ...] = ("*",)
+    api_key: Secret | None = None
+    passthrough: bool = False
+    connect: float = 5.0
+    first_byte: float = 600.0
+    idle: float = 120.0
+    proxy: Secret | None = None
+    ca: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    model: str
+    runtime: str
+    precision: str
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    max_entries: int
+    max_bytes: int
+    storage: str
+    eviction: str
+    pca: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`tenants` leads from a key's hash to its tenant. `store_url` may hold a password."""
+
+    server: Server
+    upstreams: tuple[Upstream, ...]
+    embedding: Embedding
+    store_url: str = field(repr=False)
+    encrypt: str
+    index: Index
+    tenants: Mapping[str, str]
+    rules: Rules
+    source: Path | None = None
+    admin_token: Secret | None = None
+    secret: Secret | None = None
+    document: Document = field(default_factory=lambda: Document(""), repr=False)
+
+    @property
+    def watchable(self) -> str:
+        """The text of `policy:` that is in force; empty where the built-in policy rules alone."""
+        return self.document.section("policy")
+
+
+# --- reading it
+
+
+def load(
+    path: str | Path | None = None,
+    *,
+    upstream: str | None = None,
+    env: Mapping[str, str],
+    host: str | None = None,
+    port: int | None = None,
+    admin_port: int | None = None,
+) -> Settings:
+    """Read `path`, else $LIKEWISE_CONFIG, else ./likewise.yaml where there is one, else no file.
+
+    Arguments win over the file, the file over the environment. Raises `PolicyError` with every
+    problem, each with its place.
+    """
+    source = _source(path, env)
+    document = read_file(source) if source else Document(NO_FILE, value={})
+    value, problems = _with_variables(document, env)
+    problems += _bare_secrets(document)
+    unset = {(problem.line, problem.path) for problem in problems}
+    config = ConfigFile()
+    try:
+        config = parse(ConfigFile, document, value)
+    except PolicyError as error:
+        problems += [p for p in error.problems if (p.line, p.path) not in unset]
+    problems += _argument_problems(upstream, host, port, admin_port)
+    if problems:
+        raise PolicyError(sorted(problems, key=lambda p: p.line))
+    server = _server(config.server, host, port, admin_port)
+    upstreams = _upstreams(config, upstream, env)
+    tokens = {k: Secret(env[k]) for k in ("LIKEWISE_ADMIN_TOKEN", "LIKEWISE_SECRET") if env.get(k)}
+    problems = list(_whole(document, server, upstreams, tokens))
+    if problems:
+        raise PolicyError(problems)
+    return Settings(
+        server=server,
+        upstreams=upstreams,
+        embedding=Embedding(**config.embedding.model_dump()),
+        store_url=_store(config, env),
+        encrypt=config.store.encrypt,
+        index=Index(**config.index.model_dump()),
+        tenants={h: tenant for tenant, hashes in config.tenants.items() for h in hashes},
+        rules=read_policy(document),
+        source=source,
+        admin_token=tokens.get("LIKEWISE_ADMIN_TOKEN"),
+        secret=tokens.get("LIKEWISE_SECRET"),
+        document=document,
+    )
+
+
+def reread(settings: Settings) -> Settings:
+    """Return the settings with `policy:` and `prices:` as the file has them now, the rest as is.
+
+    Raises `PolicyError` on a bad edit; the caller keeps what it has.
+    """
+    if settings.source is None:
+        return settings
+    document = read_file(settings.source)
+    return replace(settings, rules=read_policy(document), document=document)
+
+
+def read_file(path: Path) -> Document:
+    """Parse a configuration file, whatever it holds; raises `PolicyError`."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        text = raw.decode("utf-8-sig")
+    except FileNotFoundError:
+        said = "there is no such file; write one with `likewise init`, or name another with -c"
+    except UnicodeDecodeError as error:
+        said = f"is not UTF-8 text (byte {error.start}); save it as UTF-8"
+    except OSError as error:
+        said = f"cannot be read: {error.strerror}"
+    else:
+        return read(text, str(path))
+    raise PolicyError([Problem(str(path), 0, "", said)])
+
+
+def _source(path: str | Path | None, env: Mapping[str, str]) -> Path | None:
+    named = path or env.get("LIKEWISE_CONFIG")
+    if named:
+        return Path(named)
+    here = Path(FILE)
+    return here if here.exists() else None
+
+
+def _with_variables(document: Document, env: Mapping[str, str]) -> tuple[Any, list[Problem]]:
+    """The document's value with each ${VAR} outside `policy:` filled in; the variables missing."""
+    problems: list[Problem] = []
+
+    def fill(value: Any, path: tuple[str | int, ...]) -> Any:
+        if path == ("policy",):
+            return value
+        if isinstance(value, dict):
+            return {key: fill(item, (*path, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [fill(item, (*path, i)) for i, item in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        for name in _VARIABLE.findall(value):
+            if not env.get(name):
+                said = f"the environment variable {name} is not set; set it, or remove this key"
+                problems.append(document.problem(path, said))
+        return _VARIABLE.sub(lambda found: env.get(found[1], ""), value)
+
+    return fill(document.value, ()), problems
+
+
+def _bare_secrets(document: Document) -> Iterator[Problem]:
+    """Keys and passwords that stand in the file itself; they are never shown."""
+    written = document.at(("upstreams",))
+    paths: list[tuple[str | int, ...]] = [("store", "url")]
+    for i in range(len(written) if isinstance(written, list) else 0):
+        paths.append(("upstreams", i, "proxy"))
+        key = document.at(("upstreams", i, "api_key"))
+        if key is not None and not (isinstance(key, str) and _VARIABLE.fullmatch(key)):
+            said = "must be the name of an environment variable, such as ${OPENAI_API_KEY}"
+            yield document.problem(("upstreams", i, "api_key"), said)
+    for path in paths:
+        found = re.search(r"://[^/@]*:([^/@]+)@", str(document.at(path) or ""))
+        if found and not _VARIABLE.search(found[1]):
+            said = "holds a password; keep it in the environment: scheme://:${PASSWORD}@host"
+            yield document.problem(path, said)
+
+
+def _argument_problems(
+    upstream: str | None, host: str | None, port: int | None, admin_port: int | None
+) -> Iterator[Problem]:
+    checks: list[tuple[str, Any, Any]] = [
+        ("--upstream", upstream, http_url),
+        ("--host", host, host_name),
+    ]
+    for name, value, check in checks:
+        try:
+            if value is not None:
+                check(value)
+        except ValueError as error:
+            yield Problem(name, 0, "", str(error))
+    for name, given in (("--port", port), ("--admin-port", admin_port)):
+        if given is not None and not 0 <= given <= 65_535:  # noqa: PLR2004 - the last port
+            yield Problem(name, 0, "", f"must be a whole number from 0 to 65,535, got {given}")
+
+
+def _server(part: ServerPart, host: str | None, port: int | None, admin: int | None) -> Server:
+    return Server(
+        host=part.host if host is None else host,
+        port=part.port if port is None else port,
+        admin_host=part.admin.host,
+        admin_port=part.admin.port if admin is None else admin,
+        limits=Limits(**part.limits.model_dump()),
+        tls=Tls(part.tls.cert, part.tls.key) if part.tls else None,
+        cors=tuple(part.cors),
+    )
+
+
+def _upstreams(
+    config: ConfigFile, given: str | None, env: Mapping[str, str]
+) -> tuple[Upstream, ...]:
+    """The argument alone where there is one, else the file's, else the environment's."""
+    if given or not config.upstreams:
+        url = given or env.get("LIKEWISE_UPSTREAM")
+        return (bare_upstream(url),) if url else ()
+    alone = len(config.upstreams) == 1
+    return tuple(
+        Upstream(
+            name=part.name,
+            api=part.api,
+            base_url=part.base_url,
+            models=tuple(part.models),
+            api_key=Secret(part.api_key) if part.api_key else None,
+            passthrough=part.passthrough or alone,
+            **part.timeout.model_dump(),
+            proxy=Secret(part.proxy) if part.proxy else None,
+            ca=part.ca,
+        )
+        for part in config.upstreams
+    )
+
+
+def bare_upstream(url: str) -> Upstream:
+    """The upstream that a URL alone describes: every model, every path, the caller's key."""
+    try:
+        base_url = http_url(url)
+    except ValueError as error:
+        raise PolicyError([Problem("LIKEWISE_UPSTREAM", 0, "", str(error))]) from None
+    host = urlsplit(base_url).hostname or ""
+    api = "anthropic" if host == "api.anthropic.com" else "openai"
+    if host.endswith(".openai.azure.com"):
+        api = "azure"
+    return Upstream(name="upstream", api=api, base_url=base_url, passthrough=True)
+
+
+def _store(config: ConfigFile, env: Mapping[str, str]) -> str:
+    url = config.store.url or env.get("REDIS_URL") or "sqlite:./.likewise/likewise.db"
+    try:
+        return store_url(url)
+    except ValueError as error:
+        raise PolicyError([Problem("REDIS_URL", 0, "", str(error))]) from None
+
+
+def _whole(
+    document: Document,
+    server: Server,
+    upstreams: tuple[Upstream, ...],
+    secrets: Mapping[str, Secret],
+) -> Iterator[Problem]:
+    """What only the whole can show."""
+    if not upstreams:
+        said = (
+            "no upstream: give --upstream https://api.openai.com/v1 (or LIKEWISE_UPSTREAM), "
+            "or write `upstreams:` into a file (`likewise init`) and name it with -c"
+        )
+        yield document.problem(("upstreams",) if document.value else (), said)
+    if not is_local(server.admin_host) and "LIKEWISE_ADMIN_TOKEN" not in secrets:
+        said = (
+            f"the admin port would be open to others on {server.admin_host}; set "
+            "LIKEWISE_ADMIN_TOKEN, or use 127.0.0.1"
+        )
+        yield document.problem(("server", "admin", "host"), said)
+    if server.port and (server.host, server.port) == (server.admin_host, server.admin_port):
+        said = f"the data port and the admin port are both {server.port}; change one"
+        yield document.problem(("server", "admin", "port"), said)
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine can reach that address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+# --- what is understood, and not run by this version
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """`*` in `path` stands for any name or place; a value in `runs` needs no notice."""
+
+    path: str
+    instead: str
+    runs: tuple[Any, ...] = ()
+
+
+_COMPARED = "remembered and fresh answers are not compared yet"
+_EXACT_TURNS = "earlier turns must be equal for now"
+_START = "the fixed `start` rules until audits exist"
+_NOW = ("0s", "0m", "0h", "0d", "0", 0)
+_NO_STALE = "an expired entry is asked again, never served"
+
+NOT_YET = (
+    NotYet("server.tls", "the data port speaks plain HTTP; put a TLS terminator in front"),
+    NotYet("server.cors", "no CORS header is sent"),
+    NotYet("upstreams.*.proxy", "upstreams are reached directly"),
+    NotYet("upstreams.*.ca", "the system's own certificates are used"),
+    NotYet("store.encrypt", "what is stored is not encrypted", runs=("off",)),
+    NotYet("index.storage", "vectors are kept as float32", runs=("float32",)),
+    NotYet("index.pca", "vectors keep all their dimensions"),
+    NotYet("index.eviction", "the least recently used entry goes first", runs=("lru",)),
+    NotYet("policy.judge", _COMPARED),
+    NotYet("policy.audits", "no would-be hit is forwarded to check it", runs=("0%", 0)),
+    NotYet("policy.collapse", "equal requests under way each go upstream", runs=("off",)),
+    NotYet("policy.replay", "remembered streams are sent at once", runs=("fast",)),
+    NotYet("policy.load", "threshold and TTL do not move with load"),
+    NotYet("policy.defaults.threshold.max_false_hits", _START),
+    NotYet("policy.categories.*.threshold.max_false_hits", _START),
+    NotYet("policy.defaults.context.mode", _EXACT_TURNS, runs=("off", "exact")),
+    NotYet("policy.categories.*.context.mode", _EXACT_TURNS, runs=("off", "exact")),
+    NotYet("policy.defaults.stale_while_revalidate", _NO_STALE, runs=_NOW),
+    NotYet("policy.categories.*.stale_while_revalidate", _NO_STALE, runs=_NOW),
+    NotYet("policy.defaults.stale_if_error", _NO_STALE, runs=_NOW),
+    NotYet("policy.categories.*.stale_if_error", _NO_STALE, runs=_NOW),
+)
+
+
+def notices(settings: Settings) -> list[str]:
+    """One line for each thing written that this version does not run, with what happens instead."""
+    document = settings.document
+    found = []
+    for entry in NOT_YET:
+        for path in _written(document.value, tuple(entry.path.split("."))):
+            if document.at(path) not in entry.runs:
+                said = f"not in this version yet: {entry.instead}"
+                found.append(document.problem(path, said))
+    scheme = settings.store_url.partition(":")[0]
+    if scheme in ("redis+cluster", "redis+sentinel"):
+        said = f"not in this version yet: {scheme}; name one server with redis:// or rediss://"
+        found.append(document.problem(("store", "url"), said))
+    for name, part in (document.at(("policy", "categories")) or {}).items():
+        if part and part.get("cache") is not False and not any(part.get(way) for way in _WAYS_IN):
+            said = (
+                f"only a request with `x-likewise-category: {name}` gets here; "
+                f"give it {', '.join(_WAYS_IN)} to be recognised"
+            )
+            found.append(document.problem(("policy", "categories", name), said))
+    return [str(notice) for notice in sorted(found, key=lambda notice: notice.line)]
+
+
+_WAYS_IN = ("examples", "keywords", "patterns", "models")
+
+
+def _written(value: Any, pattern: tuple[str, ...]) -> Iterator[tuple[str | int, ...]]:
+    """The paths in `value` that fit the pattern and hold something."""
+    if not pattern:
+        if value is not None:
+            yield ()
+        return
+    step, rest = pattern[0], pattern[1:]
+    if isinstance(value, list) and step == "*":
+        for i, item in enumerate(value):
+            yield from ((i, *path) for path in _written(item, rest))
+    if isinstance(value, dict):
+        for key in value if step == "*" else {step} & value.keys():
+            yield from ((key, *path) for path in _written(value[key], rest))

@@ -1,0 +1,134 @@
+"""What runs beside the requests: sweeping, evicting, growing indexes, reloading the policy.
+
+One supervised loop; a failing step is logged and tried again at the next turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from index.errors import StoreError
+from policies.errors import PolicyError
+from policies.eviction import Bounds, victims
+from proxy.settings import notices, reread
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from policies.values import Rules
+    from proxy.engine import Engine
+    from proxy.settings import Settings
+
+LOG = logging.getLogger("likewise.upkeep")
+PERIOD = 1.0
+# Reading every entry's age is cheap but not free; nobody waits for expired ones to go.
+SWEEP_EVERY = 15
+
+
+class Upkeep:
+    """The background of one process, and the facts about it that people see."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self.ready = False
+        self.refused_edit = ""
+        self.notices = notices(settings)
+        self._settings = settings
+        self._engine = engine
+        self._mark = self._stamp()
+        self._turn = 0
+        self._reload = asyncio.Event()
+
+    def readiness(self) -> tuple[bool, str]:
+        """What `/readyz` says."""
+        return (True, "ready") if self.ready else (False, "draining or loading")
+
+    def ask_reload(self) -> None:
+        """Read the policy again at once (SIGHUP)."""
+        self._mark = ()
+        self._reload.set()
+
+    async def run(self) -> None:
+        """Turn once a second until cancelled."""
+        while True:
+            try:
+                await asyncio.wait_for(self._reload.wait(), PERIOD)
+            except TimeoutError:
+                pass
+            self._reload.clear()
+            self._turn += 1
+            for step in (self._watch, self._evict, self._tend, self._sweep):
+                await self._guarded(step)
+
+    async def adopt(self, rules: Rules) -> None:
+        """Put a policy in force: its examples embedded first, then everything in one assignment."""
+        memory = self._engine.memory
+        memory.centroids = await memory.learn_examples(rules)
+        self._engine.rules = rules
+
+    async def _guarded(self, step: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await step()
+        except StoreError as fault:
+            LOG.warning("upkeep: %s", fault)
+        except Exception:
+            LOG.exception("an upkeep step failed")
+
+    async def _watch(self) -> None:
+        stamp = self._stamp()
+        if stamp == self._mark:
+            return
+        self._mark = stamp
+        try:
+            changed = await asyncio.to_thread(reread, self._settings)
+        except PolicyError as fault:
+            self.refused_edit = str(fault)
+            LOG.error("the policy file was changed but not taken over:\n%s", fault)
+            return
+        self.refused_edit = ""
+        if changed.rules.version == self._engine.rules.version and not self._turn:
+            return
+        self._settings = changed
+        self.notices = notices(changed)
+        await self.adopt(changed.rules)
+        LOG.info("policy %s is in force", changed.rules.version)
+
+    async def _evict(self) -> None:
+        memory, limits = self._engine.memory, self._settings.index
+        rules = self._engine.rules
+        quotas = {
+            c.name: int(c.quota * limits.max_entries)
+            for c in (*rules.categories, rules.defaults)
+            if c.quota is not None
+        }
+        if not quotas and len(memory) <= limits.max_entries and memory.size <= limits.max_bytes:
+            return
+        bounds = Bounds(limits.max_entries, limits.max_bytes, quotas)
+        gone = victims(memory.held(), bounds)
+        if gone:
+            await memory.forget(gone)
+            LOG.info("evicted %d entries", len(gone))
+
+    async def _tend(self) -> None:
+        await self._engine.memory.tend()
+
+    async def _sweep(self) -> None:
+        if self._turn % SWEEP_EVERY:
+            return
+        memory = self._engine.memory
+        now = self._engine.clock()
+        expired = memory.sweep(now)
+        if expired:
+            await memory.forget(expired)
+        await memory.bodies.sweep(now)
+
+    def _stamp(self) -> tuple[int, ...]:
+        source = self._settings.source
+        if source is None:
+            return ()
+        try:
+            status = source.stat()
+        except OSError:
+            return (0,)
+        return status.st_mtime_ns, status.st_size, status.st_ino

@@ -1,0 +1,231 @@
+"""The way out: one pooled client that forwards requests, and the rules for their headers.
+
+aiohttp, because it is measured several times cheaper than httpx under load (docs/decisions.md).
+It never follows redirects, decodes bodies, keeps cookies or reads proxy settings of the
+environment. Nothing here decides or stores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+import aiohttp
+from yarl import URL
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Sequence
+
+    from proxy.settings import Upstream
+
+Headers = list[tuple[bytes, bytes]]
+
+VIA = b"1.1 likewise"
+POOL = 1_000
+# RFC 9110 §7.6.1, and what the client library sets itself.
+HOP = frozenset({
+    b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
+    b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade",
+})  # fmt: skip
+_OURS = frozenset({b"host", b"content-length", b"expect"})
+# No caching client's directives or our own controls travel on.
+_CONTROLS = (b"x-likewise-", b"cache-control", b"pragma")
+
+
+class UpstreamFault(Exception):
+    """No usable answer came. `status` and `code` are what the caller is told."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+@dataclass(slots=True)
+class Answer:
+    """An upstream's answer with its body still on the way."""
+
+    status: int
+    headers: Headers
+    response: aiohttp.ClientResponse
+
+    def header(self, name: str) -> str:
+        value: str = self.response.headers.get(name, "")
+        return value
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises `UpstreamFault` when it breaks off."""
+        try:
+            async for chunk in self.response.content.iter_any():
+                yield chunk
+        except TimeoutError as fault:
+            raise UpstreamFault(504, "upstream_timeout", "The upstream stopped sending.") from fault
+        except aiohttp.ClientError as fault:
+            raise UpstreamFault(502, "bad_gateway", "The upstream's answer broke off.") from fault
+
+    async def read(self, most: int) -> tuple[bytes, bool]:
+        """Up to about `most` bytes and whether that was all."""
+        parts, size = [], 0
+        async for chunk in self.chunks():
+            parts.append(chunk)
+            size += len(chunk)
+            if size > most:
+                return b"".join(parts), False
+        return b"".join(parts), True
+
+    def close(self) -> None:
+        """Let the connection go; drops it when the body is not finished."""
+        self.response.release() if self.response.content.at_eof() else self.response.close()
+
+
+class Upstreams:
+    """The configured upstreams behind one connection pool."""
+
+    def __init__(self, configured: Sequence[Upstream]) -> None:
+        self._configured = tuple(configured)
+        self._session: aiohttp.ClientSession | None = None
+
+    def serving(self, model: str) -> Upstream | None:
+        """The first upstream whose model list admits `model`."""
+        for upstream in self._configured:
+            if any(fnmatchcase(model, glob) for glob in upstream.models):
+                return upstream
+        return None
+
+    def passthrough(self) -> Upstream | None:
+        """Where a path that names no model goes: the only upstream, or the one that says so."""
+        if len(self._configured) == 1:
+            return self._configured[0]
+        return next((u for u in self._configured if u.passthrough), None)
+
+    async def start(self) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=POOL, limit_per_host=0, keepalive_timeout=30),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            max_line_size=65_536,
+            max_field_size=65_536,
+        )
+
+    async def send(
+        self,
+        to: Upstream,
+        method: str,
+        target: str,
+        headers: Headers,
+        body: bytes | AsyncIterator[bytes] | None,
+        *,
+        identity: bool = False,
+        length: bytes | None = None,
+    ) -> Answer:
+        """Send one request; returns when the answer's headers are there.
+
+        `target` is the caller's raw path with its query. `identity` asks for an uncoded body;
+        `length` is a streamed body's declared length, kept as declared.
+        Raises `UpstreamFault`.
+        """
+        session = self._session
+        if session is None:
+            raise UpstreamFault(503, "not_ready", "Likewise is still starting.")
+        try:
+            response = await session.request(
+                method,
+                URL(join(to.base_url, target), encoded=True),
+                headers=outgoing(headers, to, identity=identity, length=length),
+                data=body,
+                allow_redirects=False,
+                timeout=_timeout(to),
+            )
+        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as fault:
+            said = f"Upstream {to.name} could not be reached: {_cause(fault)}."
+            raise UpstreamFault(502, "upstream_unreachable", said) from fault
+        except TimeoutError as fault:
+            said = f"Upstream {to.name} sent nothing for {to.first_byte:.0f} s."
+            raise UpstreamFault(504, "upstream_timeout", said) from fault
+        except (aiohttp.ClientError, ValueError) as fault:
+            said = f"Upstream {to.name} gave no valid answer: {_cause(fault)}."
+            raise UpstreamFault(502, "bad_gateway", said) from fault
+        connection = response.connection
+        if connection is not None and connection.protocol is not None:
+            # The wait for the first byte is over; between chunks another patience rules.
+            connection.protocol.read_timeout = to.idle
+        return Answer(response.status, incoming(response.raw_headers), response)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+def join(base_url: str, target: str) -> str:
+    """The upstream's address for a caller's path, `/v1` never doubled."""
+    base = base_url.rstrip("/")
+    if base.endswith("/v1") and (target == "/v1" or target.startswith(("/v1/", "/v1?"))):
+        target = target[3:]
+    return base + target
+
+
+def outgoing(
+    headers: Headers, to: Upstream, *, identity: bool = False, length: bytes | None = None
+) -> list[tuple[str, str]]:
+    """The caller's headers as upstream sees them: no hop-by-hop ones, none of ours, our `Via`."""
+    dropped = HOP | _OURS | nominated(headers)
+    made = [
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in headers
+        if name not in dropped and not name.startswith(_CONTROLS)
+    ]
+    made = [(n, v if n != "cookie" else own_cookie_out(v)) for n, v in made]
+    names = {name for name, _ in made}
+    if identity:
+        made = [(name, value) for name, value in made if name != "accept-encoding"]
+        made.append(("accept-encoding", "identity"))
+    if to.api_key is not None and not names & {"authorization", "x-api-key", "api-key"}:
+        made.append(credential(to.api, to.api_key.reveal()))
+    if length is not None:
+        made.append(("content-length", length.decode("latin-1")))
+    made.append(("via", VIA.decode()))
+    return made
+
+
+def own_cookie_out(value: str) -> str:
+    """A Cookie header without the dashboard's session: browsers send it to every port of a host."""
+    crumbs = [crumb.strip() for crumb in value.split(";")]
+    return "; ".join(c for c in crumbs if not c.startswith("likewise_admin="))
+
+
+def credential(api: str, key: str) -> tuple[str, str]:
+    """The header in which an API expects its key."""
+    if api == "anthropic":
+        return "x-api-key", key
+    return ("api-key", key) if api == "azure" else ("authorization", f"Bearer {key}")
+
+
+def incoming(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """An answer's headers as the caller may see them, names in lower case."""
+    lowered = [(name.lower(), value) for name, value in headers]
+    dropped = HOP | nominated(lowered)
+    return [(name, value) for name, value in lowered if name not in dropped]
+
+
+def nominated(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
+    """Header names that a `Connection` header declares to be of this hop only."""
+    return {
+        token.strip().lower()
+        for name, value in headers
+        if name == b"connection"
+        for token in value.split(b",")
+    }
+
+
+def _timeout(to: Upstream) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(
+        total=None, connect=None, sock_connect=to.connect, sock_read=to.first_byte
+    )
+
+
+def _cause(fault: BaseException) -> str:
+    text = str(fault) or type(fault).__name__
+    return text.split("[", 1)[0].strip().rstrip(":.") or type(fault).__name__

@@ -1,0 +1,94 @@
+"""A console with made-up facts, for the pages to show. It answers; it decides nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from admin_ui.console import Overview, Tally
+from policies.record import Decision
+
+if TYPE_CHECKING:
+    from admin_ui.console import Question, Selection
+
+TOKEN = "a-long-admin-token"
+ENTRY = "00112233445566778899aabbccddeeff"
+
+_BLANK = Decision(
+    id=0, at=0.0, outcome="miss", reason="empty", category="default", dialect="openai",
+    upstream="openai", model="gpt-4o-mini", owner="o1", stream=False, status=200, similarity=None,
+    cut=None, propensity=None, entry="", neighbour="", would="", seen="", kept="stored", turns=0,
+    prompt="", matched="", ms=412.0, ms_embed=3.1, ms_search=0.2, ms_upstream=405.0, tokens_in=14,
+    tokens_out=120,
+)  # fmt: skip
+
+
+def decision(number: int, **fields: Any) -> Decision:
+    return _BLANK._replace(id=number, at=time.time() - 7.0 * (9 - number % 10), **fields)
+
+
+class FakeConsole:
+    """Facts set by the test; what it was asked is kept in `asked`."""
+
+    def __init__(self) -> None:
+        self.facts = Overview(seconds=3600.0, total=Tally())
+        self.rows: list[Decision] = []
+        self.kept: list[dict[str, Any]] = []
+        self.story: dict[str, Any] = {"outcome": "miss", "reason": "empty", "category": "default"}
+        self.rules: dict[str, Any] = {"version": "1", "defaults": {"ttl": 86400}}
+        self.asked: list[Any] = []
+
+    async def overview(self, seconds: float) -> Overview:
+        self.asked.append(seconds)
+        return self.facts
+
+    async def decisions(self, limit: int, before: int | None = None) -> list[Decision]:
+        self.asked.append((limit, before))
+        rows = [row for row in self.rows if before is None or row.id < before]
+        return sorted(rows, key=lambda row: -row.id)[:limit]
+
+    async def entries(self, selection: Selection, limit: int) -> list[dict[str, Any]]:
+        self.asked.append(selection)
+        return self._matching(selection)[:limit]
+
+    async def purge(self, selection: Selection, *, dry_run: bool) -> int:
+        self.asked.append((selection, dry_run))
+        found = self._matching(selection)
+        if not dry_run:
+            self.kept = [entry for entry in self.kept if entry not in found]
+        return len(found)
+
+    async def explain(self, question: Question) -> dict[str, Any]:
+        self.asked.append(question)
+        if question.category == "nowhere":
+            raise ValueError("category: there is no `nowhere`; use one of: default, code")
+        return self.story
+
+    async def categories(self) -> list[dict[str, Any]]:
+        return [{"name": "code", "threshold": 0.93}]
+
+    async def policy(self) -> dict[str, Any]:
+        return self.rules
+
+    async def health(self) -> dict[str, Any]:
+        return {"store": {"state": "ok", "ms": 0.4}, "embedder": {"model": "all-MiniLM-L6-v2"}}
+
+    def metrics(self) -> bytes:
+        return b'# TYPE likewise_requests_total counter\nlikewise_requests_total{outcome="hit"} 3\n'
+
+    def _matching(self, selection: Selection) -> list[dict[str, Any]]:
+        return [
+            entry
+            for entry in self.kept
+            if (not selection.ids or entry["entry"] in selection.ids)
+            and selection.category in (None, entry["category"])
+            and (selection.text or "") in entry["text"]
+        ]
+
+
+def entry(number: int, text: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "entry": f"{number:032x}", "category": "default", "model": "gpt-4o-mini", "text": text,
+        "stored": time.time() - 600, "expires": time.time() + 80000, "size": 1843,
+        "flagged": False, "tags": (), **fields,
+    }  # fmt: skip

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from admin_ui.console import Overview, Question, Selection, Tally
+from tests.admin_ui.fake import decision, entry
+
+if TYPE_CHECKING:
+    from starlette.testclient import TestClient
+
+    from tests.admin_ui.fake import FakeConsole
+
+
+def test_overview(program: TestClient, console: FakeConsole) -> None:
+    """The figures come as the console gave them, for the asked window."""
+    total = Tally(requests=4, exact=1, missed=3, hit_p50_ms=2.5)
+    console.facts = Overview(900.0, total, {"code": total}, {"exact": 1}, entries=7)
+    answer = program.get("/api/overview?seconds=900").json()
+    assert console.asked == [900.0]
+    assert answer["total"]["requests"] == 4
+    assert answer["total"]["hit_p50_ms"] == 2.5
+    assert answer["total"]["miss_p50_ms"] is None
+    assert answer["categories"]["code"]["exact"] == 1
+    assert answer["reasons"] == {"exact": 1}
+    assert answer["entries"] == 7
+
+
+@pytest.mark.parametrize("seconds", ["0", "-5", "x", "nan", "1e12", "inf"])
+def test_overview_refuses_windows(program: TestClient, seconds: str) -> None:
+    """A window that makes no sense is the caller's error, said in one line with its place."""
+    answer = program.get(f"/api/overview?seconds={seconds}")
+    assert answer.status_code == 422
+    message = answer.json()["error"]["message"]
+    assert message.startswith("query.seconds: ")
+    assert "\n" not in message
+
+
+def test_decisions(program: TestClient, console: FakeConsole) -> None:
+    """Newest first, page by page; 64-bit ids keep every digit."""
+    big = 2**62 + 1
+    console.rows = [decision(big, prompt="new"), decision(2, prompt="old"), decision(1)]
+    first = program.get("/api/decisions?limit=2").json()
+    assert [d["prompt"] for d in first["decisions"]] == ["new", "old"]
+    assert first["decisions"][0]["id"] == str(big)
+    second = program.get(f"/api/decisions?limit=2&before={first['next']}").json()
+    assert [d["id"] for d in second["decisions"]] == ["1"]
+    assert second["next"] is None
+
+
+def test_entries(program: TestClient, console: FakeConsole) -> None:
+    """A search reaches the console whole."""
+    console.kept = [entry(1, "a cat"), entry(2, "a dog")]
+    answer = program.get("/api/entries?text=dog&older_than=60&tag=t&tenant=acme&model=m&limit=5")
+    assert [e["entry"] for e in answer.json()["entries"]] == [f"{2:032x}"]
+    assert console.asked == [
+        Selection(text="dog", older_than=60.0, tag="t", tenant="acme", model="m")
+    ]
+
+
+def test_an_unknown_search_field_is_refused(program: TestClient, console: FakeConsole) -> None:
+    """A misspelt filter must not select everything."""
+    assert program.get("/api/entries?categry=code").status_code == 422
+    body = {"selection": {"categry": "code"}, "dry_run": False}
+    assert program.post("/api/entries/purge", json=body).status_code == 422
+    assert console.asked == []
+
+
+def test_forget(program: TestClient, console: FakeConsole) -> None:
+    """One entry goes by id; a second time there is none."""
+    console.kept = [entry(1, "a"), entry(2, "b")]
+    answer = program.delete(f"/api/entries/{1:032x}")
+    assert answer.json() == {"removed": 1, "dry_run": False}
+    assert [e["text"] for e in console.kept] == ["b"]
+    again = program.delete(f"/api/entries/{1:032x}")
+    assert again.status_code == 404
+    assert f"{1:032x}" in again.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ["x", "%20", "0" * 31, "0" * 33, "G" * 32, "a" * 32 + "%0A"])
+def test_forget_takes_ids_only(program: TestClient, console: FakeConsole, name: str) -> None:
+    """What is not an id reaches no purge."""
+    console.kept = [entry(1, "a")]
+    assert program.delete(f"/api/entries/{name}").status_code in {404, 422}
+    assert console.asked == []
+
+
+def test_purge_counts_first(program: TestClient, console: FakeConsole) -> None:
+    """A purge only counts unless told to remove."""
+    console.kept = [entry(1, "a", category="code"), entry(2, "b")]
+    body: dict[str, object] = {"selection": {"category": "code"}}
+    counted = program.post("/api/entries/purge", json=body).json()
+    assert counted == {"removed": 1, "dry_run": True}
+    assert len(console.kept) == 2
+    removed = program.post("/api/entries/purge", json=body | {"dry_run": False}).json()
+    assert removed == {"removed": 1, "dry_run": False}
+    assert [e["text"] for e in console.kept] == ["b"]
+
+
+def test_purge_needs_a_selection(program: TestClient, console: FakeConsole) -> None:
+    """An empty body empties nothing."""
+    assert program.post("/api/entries/purge", json={"dry_run": False}).status_code == 422
+    assert console.asked == []
+
+
+def test_explain(program: TestClient, console: FakeConsole) -> None:
+    """The question reaches the console as asked, and the story comes back."""
+    body = {"prompt": "Why?", "model": "m", "system": "s", "history": [["user", "Hi"]]}
+    answer = program.post("/api/explain", json=body)
+    assert answer.json() == console.story
+    assert console.asked == [Question("Why?", "m", "s", (("user", "Hi"),))]
+
+
+def test_explain_refuses(program: TestClient) -> None:
+    """An empty prompt, an unknown field and an unknown category are the asker's errors."""
+    assert program.post("/api/explain", json={"prompt": ""}).status_code == 422
+    assert program.post("/api/explain", json={"prompt": "x", "modell": "m"}).status_code == 422
+    answer = program.post("/api/explain", json={"prompt": "x", "category": "nowhere"})
+    assert answer.status_code == 400
+    assert "default, code" in answer.json()["error"]["message"]
+
+
+def test_plain_facts(program: TestClient, console: FakeConsole) -> None:
+    """Policy, categories and health pass as the console gives them."""
+    assert program.get("/api/policy").json() == console.rules
+    assert program.get("/api/categories").json()[0]["name"] == "code"
+    assert program.get("/api/health").json()["store"]["state"] == "ok"
+
+
+def test_metrics(program: TestClient, console: FakeConsole) -> None:
+    """Prometheus gets its text, byte for byte, under its content type."""
+    answer = program.get("/metrics")
+    assert answer.content == console.metrics()
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+
+
+def test_openapi_lists_the_api(program: TestClient) -> None:
+    """The description names each JSON route and the token, and no page."""
+    schema = program.get("/api/openapi.json").json()
+    assert set(schema["paths"]) == {
+        "/api/overview", "/api/categories", "/api/decisions", "/api/entries",
+        "/api/entries/{entry}", "/api/entries/purge", "/api/explain", "/api/policy",
+        "/api/health", "/metrics",
+    }  # fmt: skip
+    assert schema["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"

@@ -1,0 +1,276 @@
+"""What every store must do, asked of each: in memory, SQLite, and a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+import uuid
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from redis import Redis
+
+from index.errors import StoreError
+from index.ports import Record
+from index.stores.memory import MemoryBodies
+from index.stores.redis import RedisBodies
+from index.stores.sqlite import SqliteBodies
+from policies.values import Facts
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from index.ports import Bodies
+
+NOW = time.time()
+HOUR = 3600.0
+VECTOR = np.array([0.6, 0.8, 0.0], dtype=np.float32)
+
+
+class Bench:
+    """A store under test, its clock, and a way to harm one column of an entry behind its back."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.bodies: Bodies = MemoryBodies()
+        self.harm: Callable[[str, str, bytes], None] = lambda *_: None
+
+    def clock(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def memory(bench: Bench, _: pytest.FixtureRequest) -> AsyncIterator[None]:
+    bodies = MemoryBodies(clock=bench.clock)
+
+    def harm(entry: str, column: str, data: bytes) -> None:
+        gone, sealed = bodies._entries[entry]
+        bodies._entries[entry] = (gone, sealed._replace(**{column: data}))
+
+    bench.bodies, bench.harm = bodies, harm
+    yield
+    await bodies.close()
+
+
+@asynccontextmanager
+async def sqlite(bench: Bench, request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    tmp_path: Path = request.getfixturevalue("tmp_path")
+    path = tmp_path / "likewise.db"
+    bodies = SqliteBodies.open(path, clock=bench.clock)
+
+    def harm(entry: str, column: str, data: bytes) -> None:
+        with sqlite3.connect(path) as db:
+            sql = f"UPDATE entries SET {column} = ? WHERE entry = ?"  # noqa: S608 - our own names
+            db.execute(sql, (data, entry))
+        db.close()
+
+    bench.bodies, bench.harm = bodies, harm
+    yield
+    await bodies.close()
+
+
+@asynccontextmanager
+async def redis(bench: Bench, request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    url = request.getfixturevalue("redis_server").url
+    namespace = f"test-{uuid.uuid4().hex}"
+    bodies = RedisBodies.open(url, namespace=namespace, clock=bench.clock)
+
+    def harm(entry: str, column: str, data: bytes) -> None:
+        with Redis.from_url(url) as client:
+            client.hset(f"{namespace}:e:{entry}", column, data)
+
+    bench.bodies, bench.harm = bodies, harm
+    yield
+    await bodies.close()
+
+
+STORES = {"memory": memory, "sqlite": sqlite, "redis": redis}
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("redis", marks=pytest.mark.redis)])
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    bench = Bench()
+    # Asked for here, where a missing server skips the test instead of failing it.
+    async with STORES[request.param](bench, request):
+        yield bench
+
+
+def record(
+    number: int, body: bytes = b"answer", *, gone: float = NOW + HOUR, vector: bool = True
+) -> Record:
+    entry = f"{number:032x}"
+    facts = Facts(
+        entry=entry,
+        space="space",
+        owner="owner",
+        category="default",
+        dialect="chat",
+        model="m",
+        chain="",
+        text=f"question {number}",
+        stored=NOW,
+        expires=NOW + HOUR,
+        gone=gone,
+        size=len(body),
+        tags=("t",),
+    )
+    return Record(facts, body, VECTOR if vector else None)
+
+
+def name(number: int) -> str:
+    return f"{number:032x}"
+
+
+async def test_what_is_written_is_read(bench: Bench) -> None:
+    """Facts, vector and body come back equal."""
+    await bench.bodies.write(record(1))
+    back = await bench.bodies.read(name(1))
+    assert back is not None
+    assert back.facts == record(1).facts
+    assert back.body == b"answer"
+    assert back.vector is not None
+    assert back.vector.tolist() == VECTOR.tolist()
+
+
+async def test_bodies_are_byte_true(bench: Bench) -> None:
+    """NULs, every byte value, nothing at all, and 5 MB come back as they went."""
+    large = bytes(range(256)) * (5 * 4096)
+    for number, body in enumerate((b"", b"\x00", bytes(range(256)), large)):
+        await bench.bodies.write(record(number, body))
+        back = await bench.bodies.read(name(number))
+        assert back is not None
+        assert back.body == body
+
+
+async def test_absent_is_none(bench: Bench) -> None:
+    """Nothing known of an entry is None, not an error."""
+    assert await bench.bodies.read(name(404)) is None
+
+
+async def test_overwriting_leaves_nothing_of_the_old(bench: Bench) -> None:
+    """The newer record stands alone: its body, and no vector where it has none."""
+    await bench.bodies.write(record(1, b"old"))
+    await bench.bodies.write(record(1, b"new", vector=False))
+    back = await bench.bodies.read(name(1))
+    assert back is not None
+    assert (back.body, back.vector) == (b"new", None)
+    assert len([r async for r in bench.bodies.scan()]) == 1
+
+
+async def test_delete_counts_what_existed(bench: Bench) -> None:
+    """Unknown and repeated names are not counted; deleted ones are gone."""
+    for number in (1, 2, 3):
+        await bench.bodies.write(record(number))
+    assert await bench.bodies.delete([name(1), name(2), name(2), name(9)]) == 2
+    assert await bench.bodies.delete([]) == 0
+    assert await bench.bodies.read(name(1)) is None
+    assert await bench.bodies.read(name(3)) is not None
+
+
+async def test_scan_brings_facts_and_vectors_only(bench: Bench) -> None:
+    """Every live record, in however many pages, bodies left out."""
+    await asyncio.gather(*(bench.bodies.write(record(n, vector=n % 2 == 0)) for n in range(600)))
+    seen = {r.facts.entry: r async for r in bench.bodies.scan()}
+    assert set(seen) == {name(n) for n in range(600)}
+    assert all(r.body == b"" for r in seen.values())
+    assert seen[name(1)].vector is None
+    vector = seen[name(2)].vector
+    assert vector is not None
+    assert vector.tolist() == VECTOR.tolist()
+
+
+async def test_scan_of_nothing(bench: Bench) -> None:
+    """An empty store scans as empty."""
+    assert [r async for r in bench.bodies.scan()] == []
+
+
+async def test_gone_is_unseen(bench: Bench) -> None:
+    """Past its `gone` time an entry is neither read nor scanned, swept or not."""
+    await bench.bodies.write(record(1, gone=NOW + 10))
+    await bench.bodies.write(record(2, gone=NOW + 1000))
+    bench.now = NOW + 10
+    assert await bench.bodies.read(name(1)) is None
+    assert await bench.bodies.read(name(2)) is not None
+    assert [r.facts.entry async for r in bench.bodies.scan()] == [name(2)]
+
+
+async def test_settle_keeps_the_first(bench: Bench) -> None:
+    """However many settle one name at once, all are told the same value, and it stays."""
+    values = [f"secret {n}".encode() for n in range(20)]
+    told = set(await asyncio.gather(*(bench.bodies.settle("secret", v) for v in values)))
+    assert len(told) == 1
+    assert told <= set(values)
+    assert {await bench.bodies.settle("secret", b"late")} == told
+    assert await bench.bodies.settle("other", b"\x00\xff") == b"\x00\xff"
+
+
+async def test_settings_are_no_entries(bench: Bench) -> None:
+    """What is settled does not show up as an entry."""
+    await bench.bodies.settle(name(1), b"x")
+    assert await bench.bodies.read(name(1)) is None
+    assert [r async for r in bench.bodies.scan()] == []
+
+
+@pytest.mark.parametrize("column", ["facts", "vector", "body"])
+async def test_a_damaged_record_is_none(bench: Bench, column: str) -> None:
+    """Bytes changed behind the store's back make the entry absent; others stay whole."""
+    await bench.bodies.write(record(1))
+    await bench.bodies.write(record(2))
+    bench.harm(name(1), column, b"\x01damaged")
+    assert await bench.bodies.read(name(1)) is None
+    assert await bench.bodies.read(name(2)) is not None
+    await bench.bodies.write(record(1, b"healed"))
+    back = await bench.bodies.read(name(1))
+    assert back is not None
+    assert back.body == b"healed"
+
+
+async def test_scan_passes_over_damage(bench: Bench) -> None:
+    """One damaged record does not end a scan."""
+    for number in (1, 2, 3):
+        await bench.bodies.write(record(number))
+    bench.harm(name(2), "facts", b"\x01damaged")
+    assert {r.facts.entry async for r in bench.bodies.scan()} == {name(1), name(3)}
+
+
+async def test_two_hundred_writes_at_once(bench: Bench) -> None:
+    """All are there, each with its own body."""
+    bodies = {name(n): f"body {n}".encode() * 50 for n in range(200)}
+    await asyncio.gather(*(bench.bodies.write(record(int(e, 16), b)) for e, b in bodies.items()))
+    back = await asyncio.gather(*(bench.bodies.read(e) for e in bodies))
+    assert [r.body for r in back if r is not None] == list(bodies.values())
+
+
+async def test_a_working_store_checks(bench: Bench) -> None:
+    """`check` is silent when all is well."""
+    await bench.bodies.check()
+
+
+async def test_unwritable_facts_are_refused_alone(bench: Bench) -> None:
+    """A record that cannot be kept is a StoreError; the store goes on."""
+    with pytest.raises(StoreError, match="not finite"):
+        await bench.bodies.write(record(1, gone=float("inf")))
+    await bench.bodies.write(record(2))
+    assert await bench.bodies.read(name(2)) is not None
+
+
+async def test_a_closed_store_says_so(bench: Bench) -> None:
+    """After `close` every call is a StoreError with the next step; closing twice is harmless."""
+    await bench.bodies.write(record(1))
+    await bench.bodies.close()
+    await bench.bodies.close()
+    for call in (
+        bench.bodies.read(name(1)),
+        bench.bodies.write(record(1)),
+        bench.bodies.delete([name(1)]),
+        bench.bodies.settle("a", b"b"),
+        bench.bodies.check(),
+    ):
+        with pytest.raises(StoreError, match="closed; open it again"):
+            await call
+    with pytest.raises(StoreError, match="closed"):
+        _ = [r async for r in bench.bodies.scan()]

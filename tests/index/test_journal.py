@@ -1,0 +1,351 @@
+"""Decisions are kept in order, counted rightly, bounded, and never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from index import journal as module
+from index.errors import StoreError
+from index.journal import Group, Journal, quantile
+from policies.record import Decision
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ROOT = Path(__file__).parents[2]
+
+
+def decision(id_: int, **changes: object) -> Decision:
+    plain = Decision(
+        id=id_,
+        at=1000.0 + id_,
+        outcome="miss",
+        reason="empty",
+        category="default",
+        dialect="chat",
+        upstream="openai",
+        model="m",
+        owner="o",
+        stream=False,
+        status=200,
+        similarity=None,
+        cut=0.9,
+        propensity=None,
+        entry="e",
+        neighbour="",
+        would="",
+        seen="",
+        kept="stored",
+        turns=0,
+        prompt="What?",
+        matched="",
+        ms=float(id_),
+        ms_embed=0.0,
+        ms_search=0.0,
+        ms_upstream=0.0,
+        tokens_in=3,
+        tokens_out=5,
+    )
+    return plain._replace(**changes)
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    journal = Journal.open(tmp_path / "journal.db")
+    yield journal
+    await journal.close()
+
+
+def rows(journal: Journal) -> list[int]:
+    with sqlite3.connect(journal.path) as db:
+        found = [row[0] for row in db.execute("SELECT id FROM decisions ORDER BY id")]
+    db.close()
+    return found
+
+
+async def test_every_field_comes_back(journal: Journal) -> None:
+    """A decision read from disk equals the one recorded, types included."""
+    full = Decision(
+        (1 << 62) + 7, 1.5, "hit", "semantic", "faq", "responses", "up", "mödel", "ow", True, 201,
+        0.97, 0.9, 0.2, "en", "ne", "wo", "se\x00en", "status", 4, "日本 🙂\n", "ma", 1.25, 2.5,
+        3.75, 4.125, 17, 19,
+    )  # fmt: skip
+    journal.record(full)
+    assert await journal.get(full.id) == full
+    back = await journal.get(full.id)
+    assert back is not None
+    assert [type(value) for value in back] == [type(value) for value in full]
+    assert await journal.get(1) is None
+
+
+async def test_columns_are_the_records_fields(journal: Journal) -> None:
+    """A field added to Decision needs a migration here."""
+    with sqlite3.connect(journal.path) as db:
+        names = [row[1] for row in db.execute("PRAGMA table_info(decisions)")]
+    db.close()
+    assert tuple(names) == Decision._fields
+
+
+async def test_recent_is_newest_first(journal: Journal) -> None:
+    """With a limit, and page by page through `before`, from memory and from disk alike."""
+    for number in range(2500):
+        journal.record(decision(number))
+    assert [d.id for d in await journal.recent(3)] == [2499, 2498, 2497]
+    pages, before = [], None
+    while page := await journal.recent(400, before):
+        pages += [d.id for d in page]
+        before = page[-1].id
+    assert pages == list(range(2499, -1, -1))
+    assert await journal.recent(0) == []
+
+
+async def test_recent_of_requests_that_ended_out_of_order(journal: Journal) -> None:
+    """A long request is recorded after younger ones, and still stands where its id says."""
+    for number in range(1, 1501):
+        journal.record(decision(number + 10))
+    journal.record(decision(5))
+    for number in range(1511, 2000):
+        journal.record(decision(number))
+    expected = [*range(1999, 10, -1), 5]
+    pages, before = [], None
+    while page := await journal.recent(300, before):
+        pages += [d.id for d in page]
+        before = page[-1].id
+    assert pages == expected
+
+
+async def test_a_new_process_sees_the_old_decisions(tmp_path: Path) -> None:
+    """What was recorded before closing is listed after opening, before and beside newer ones."""
+    first = Journal.open(tmp_path / "journal.db")
+    for number in range(10):
+        first.record(decision(number))
+    await first.close()
+    second = Journal.open(tmp_path / "journal.db")
+    assert [d.id for d in await second.recent(2)] == [9, 8]
+    second.record(decision(10))
+    assert [d.id for d in await second.recent(3)] == [10, 9, 8]
+    await second.close()
+
+
+async def test_a_repeated_id_keeps_the_first(journal: Journal) -> None:
+    """The journal is only ever added to."""
+    journal.record(decision(1, prompt="first"))
+    journal.record(decision(1, prompt="second"))
+    found = await journal.get(1)
+    assert found is not None
+    assert found.prompt == "first"
+    assert journal.dropped == 0
+
+
+async def test_the_oldest_rows_go(tmp_path: Path) -> None:
+    """The file holds the newest `keep` rows, also when it is opened with a smaller number."""
+    journal = Journal.open(tmp_path / "journal.db", keep=3000)
+    for number in range(5000):
+        journal.record(decision(number))
+    await journal.flush()
+    assert rows(journal) == list(range(2000, 5000))
+    await journal.close()
+    journal = Journal.open(tmp_path / "journal.db", keep=10)
+    journal.record(decision(5000))
+    await journal.flush()
+    assert rows(journal) == list(range(4991, 5001))
+    await journal.close()
+
+
+async def test_a_queue_that_runs_over_drops_the_oldest(tmp_path: Path) -> None:
+    """While the disk is busy the newest stay, and what is lost is counted."""
+    journal = Journal.open(tmp_path / "journal.db", queue=50)
+    with journal._writing:
+        for number in range(80):
+            journal.record(decision(number))
+    await journal.flush()
+    assert journal.dropped == 30
+    assert rows(journal) == list(range(30, 80))
+    await journal.close()
+
+
+async def test_a_full_disk_is_counted_and_made_up_for(journal: Journal) -> None:
+    """Nothing is raised; with room again what was queued is written."""
+    journal.record(decision(1))
+    await journal.flush()
+    with journal._writing:
+        journal._writer.execute("PRAGMA max_page_count = 1")
+    for number in range(2, 3000):
+        journal.record(decision(number, prompt="x" * 100))
+    await journal.flush()
+    assert journal.faults >= 1
+    assert [d.id for d in await journal.recent(1)] == [2999]
+    with journal._writing:
+        journal._writer.execute("PRAGMA max_page_count = 1000000")
+    await journal.flush()
+    assert rows(journal) == list(range(1, 3000))
+    assert journal.dropped == 0
+
+
+async def test_a_full_disk_and_a_full_queue(tmp_path: Path) -> None:
+    """Together they lose the oldest, and say how many."""
+    journal = Journal.open(tmp_path / "journal.db", queue=1500)
+    await journal.flush()
+    with journal._writing:
+        journal._writer.execute("PRAGMA query_only = ON")
+    for number in range(2000):
+        journal.record(decision(number))
+        if number % 500 == 0:
+            await journal.flush()
+    await journal.flush()
+    with journal._writing:
+        journal._writer.execute("PRAGMA query_only = OFF")
+    await journal.flush()
+    assert journal.dropped == 500
+    assert rows(journal) == list(range(500, 2000))
+    await journal.close()
+
+
+@pytest.mark.parametrize(
+    "change", [{"prompt": "\ud800"}, {"tokens_in": 1 << 70}, {"ms": float("nan")}], ids=str
+)
+async def test_a_row_that_no_column_takes(journal: Journal, change: dict[str, object]) -> None:
+    """It is dropped and counted; its neighbours are kept."""
+    for number in range(5):
+        journal.record(decision(number, **(change if number == 2 else {})))
+    await journal.flush()
+    assert rows(journal) == [0, 1, 3, 4]
+    assert (journal.dropped, journal.faults) == (1, 0)
+
+
+async def test_tally_counts_by_group(journal: Journal) -> None:
+    """Counts, milliseconds and tokens of each category, reason, outcome and model since a time."""
+    journal.record(decision(1, at=10.0))
+    journal.record(decision(2, at=20.0, ms=8.0))
+    journal.record(decision(3, at=21.0, ms=4.0))
+    journal.record(decision(4, at=22.0, outcome="hit", reason="exact", ms=0.5, tokens_out=7))
+    journal.record(decision(5, at=23.0, category="faq", model="big", ms=1.0))
+    groups = {(g.category, g.reason, g.model): g for g in await journal.tally(20.0)}
+    assert groups == {
+        ("default", "empty", "m"): Group(
+            "default", "empty", "miss", "m", 2, 12.0, 6, 10, (4.0, 8.0)
+        ),
+        ("default", "exact", "m"): Group("default", "exact", "hit", "m", 1, 0.5, 3, 7, (0.5,)),
+        ("faq", "empty", "big"): Group("faq", "empty", "miss", "big", 1, 1.0, 3, 5, (1.0,)),
+    }
+    assert await journal.tally(24.0) == []
+
+
+async def test_tally_samples_large_groups_evenly(journal: Journal) -> None:
+    """Quantiles of 20,000 rows are near the true ones; rare groups are kept whole."""
+    for number in range(20_000):
+        journal.record(decision(number, ms=float(number % 1000)))
+    for number in range(20_000, 20_003):
+        journal.record(decision(number, outcome="hit", reason="exact", ms=2.0))
+    groups = await journal.tally(0.0)
+    misses = [g for g in groups if g.outcome == "miss"]
+    assert sum(g.count for g in misses) == 20_000
+    assert 500 < len(misses[0].sample) < 2000
+    assert quantile(misses, 0.5) == pytest.approx(500, abs=60)
+    assert quantile(misses, 0.95) == pytest.approx(950, abs=30)
+    assert [g.sample for g in groups if g.outcome == "hit"] == [(2.0, 2.0, 2.0)]
+
+
+def test_quantile_weighs_samples() -> None:
+    """A sampled row stands for as many as it was drawn from."""
+    few = Group("", "", "", "", 2, 0.0, 0, 0, (1.0, 2.0))
+    many = Group("", "", "", "", 98, 0.0, 0, 0, (10.0, 20.0))
+    assert quantile([few, many], 0.02) == 2.0
+    assert quantile([few, many], 0.5) == 10.0
+    assert quantile([few, many], 0.95) == 20.0
+    assert quantile([few], 1.0) == 2.0
+    assert quantile([few], 0.0) == 1.0
+    assert quantile([], 0.5) is None
+
+
+async def test_a_question_that_takes_too_long(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is ended with advice, and the next one is answered."""
+    for number in range(20_000):
+        journal.record(decision(number))
+    await journal.flush()
+    monkeypatch.setattr(module, "QUERY_SECONDS", -1.0)
+    with pytest.raises(StoreError, match="ask about a shorter time"):
+        await journal.tally(0.0)
+    monkeypatch.setattr(module, "QUERY_SECONDS", 60.0)
+    assert sum(g.count for g in await journal.tally(0.0)) == 20_000
+
+
+async def test_questions_and_records_at_once(journal: Journal) -> None:
+    """Many questions while decisions arrive: nothing is lost and nothing is raised."""
+
+    async def ask() -> None:
+        for _ in range(20):
+            await journal.recent(5, before=3)
+            await journal.tally(0.0)
+
+    async def tell() -> None:
+        for number in range(2000):
+            journal.record(decision(number))
+            if number % 50 == 0:
+                await asyncio.sleep(0)
+
+    await asyncio.gather(ask(), ask(), ask(), tell())
+    await journal.flush()
+    assert rows(journal) == list(range(2000))
+
+
+async def test_after_close(tmp_path: Path) -> None:
+    """Recording late and closing twice are harmless."""
+    journal = Journal.open(tmp_path / "journal.db")
+    journal.record(decision(1))
+    await journal.close()
+    await journal.close()
+    journal.record(decision(2))
+    assert rows(journal) == [1]
+
+
+def test_a_place_that_cannot_be_had(tmp_path: Path) -> None:
+    """Said when opening, with the next step."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"journal .*; make the directory writable"):
+        Journal.open(tmp_path / "file" / "journal.db")
+
+
+async def test_a_killed_process_leaves_a_whole_file(tmp_path: Path) -> None:
+    """What was flushed before SIGKILL is there afterwards."""
+    path = tmp_path / "journal.db"
+    child = textwrap.dedent("""
+        import asyncio, sys, time
+        from pathlib import Path
+        from index.journal import Journal
+        from tests.index.test_journal import decision
+
+        async def main():
+            journal = Journal.open(Path(sys.argv[1]))
+            for number in range(1234):
+                journal.record(decision(number))
+            await journal.flush()
+            print("flushed", flush=True)
+            for number in range(1234, 1000000):
+                journal.record(decision(number))
+
+        asyncio.run(main())
+    """)
+    process = subprocess.Popen(  # noqa: ASYNC220 - this loop has nothing else to do
+        [sys.executable, "-c", child, str(path)], cwd=ROOT, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    journal = Journal.open(path)
+    assert rows(journal)[:1234] == list(range(1234))
+    await journal.close()
