@@ -23,6 +23,8 @@ FLAT_MOST = 5_000
 LINKS, EF_BUILD, EF_SEARCH = 32, 200, 128
 # Removed rows stay in the frozen graph until they are this share of it.
 TOMBSTONES_MOST = 0.3
+# A unit vector's product with itself misses 1 by less than this.
+ROUNDING = 1e-6
 
 # One query is slower on several threads, and the other core has work of its own.
 faiss.omp_set_num_threads(1)
@@ -41,6 +43,8 @@ class Space:
         self._graph: Any = None
         self._frozen: list[str | None] = []
         self._where: dict[str, int] = {}
+        # Of the fresh ones, those that the next graph will lack as they came after its start.
+        self._late: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._fresh) + len(self._where)
@@ -58,12 +62,14 @@ class Space:
             self._drop({entry})
             self._flat.add(vector.reshape(1, -1))
             self._fresh.append(entry)
+            self._late.add(entry)
 
     def extend(self, entries: Sequence[str], vectors: Vector) -> None:
         """Insert many that are not there yet, as when the index is rebuilt from the store."""
         with self._lock:
             self._flat.add(np.ascontiguousarray(vectors, np.float32))
             self._fresh.extend(entries)
+            self._late.update(entries)
 
     def remove(self, entries: Iterable[str]) -> None:
         with self._lock:
@@ -86,6 +92,7 @@ class Space:
                 fresh = list(self._fresh)
                 recent = self._flat.reconstruct_n(0, len(fresh)) if fresh else None
                 graph, frozen = self._graph, list(self._frozen)
+                self._late = set()
             alive = [row for row, name in enumerate(frozen) if name is not None]
             parts = [graph.reconstruct_batch(np.array(alive))] if alive else []
             parts += [recent] if recent is not None else []
@@ -94,25 +101,20 @@ class Space:
             if parts:
                 built.add(np.concatenate(parts))
             with self._lock:
-                self._swap(built, names, len(fresh))
+                self._swap(built, names)
 
-    def _swap(self, built: Any, names: list[str], moved: int) -> None:
+    def _swap(self, built: Any, names: list[str]) -> None:
         """Take over a graph built from an older state; what changed since is applied again."""
         alive = set(self._fresh) | self._where.keys()
-        late_names = self._fresh[moved:] if self._fresh[:moved] == names[-moved:] else None
-        if late_names is None:
-            # Rows were removed meanwhile: everything fresh that the graph lacks stays fresh.
-            known = set(names)
-            late_names = [name for name in self._fresh if name not in known]
+        late_names = [name for name in self._fresh if name in self._late]
         rows = {name: row for row, name in enumerate(self._fresh)}
         late = [self._flat.reconstruct(rows[name]) for name in late_names]
         flat = faiss.IndexFlatIP(self._dimension)
         if late:
             flat.add(np.stack(late))
-        renewed = set(late_names)
-        self._flat, self._fresh = flat, list(late_names)
-        self._graph = built
-        self._frozen = [n if n in alive and n not in renewed else None for n in names]
+        self._flat, self._fresh = flat, late_names
+        self._graph = built if names else None
+        self._frozen = [n if n in alive and n not in self._late else None for n in names]
         self._where = {n: row for row, n in enumerate(self._frozen) if n is not None}
 
     def _drop(self, gone: set[str]) -> None:
@@ -122,6 +124,7 @@ class Space:
         if rows:
             self._flat.remove_ids(faiss.IDSelectorBatch(np.array(rows, np.int64)))
             self._fresh = [name for name in self._fresh if name not in gone]
+            self._late -= gone
 
     def _in_flat(self, query: Vector, k: int) -> list[tuple[str, float]]:
         if not self._fresh:
@@ -130,6 +133,7 @@ class Space:
         return [
             (self._fresh[row], _cosine(score))
             for score, row in zip(scores[0].tolist(), rows[0].tolist(), strict=True)
+            if row >= 0
         ]
 
 
@@ -158,4 +162,5 @@ def _in_graph(
 
 
 def _cosine(score: float) -> float:
-    return min(max(score, 0.0), 1.0)
+    """Equal vectors score 1.0 whatever single precision makes of them: a cut of 1.0 is a value."""
+    return 1.0 if score > 1.0 - ROUNDING else max(score, 0.0)

@@ -16,7 +16,7 @@ import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from policies.values import Facts, Query, Rules, Vector
 
 LOG = logging.getLogger("likewise.memory")
+T = TypeVar("T")
 
 NEIGHBOURS = 8
 # One conversation's turns can hide behind many equal ones of others: then look this much further.
@@ -68,7 +69,6 @@ class Seen:
     near: tuple[Candidate, ...]
     vector: Vector | None
     fault: Reason | None
-    exact: Facts | None
     guess: Guess | None
     embed_ms: float
     search_ms: float
@@ -113,7 +113,8 @@ class Memory:
         self._pool = ThreadPoolExecutor(workers, "embed", initializer=_be_nice)
         self._waiting = 0
         self._finished = time.monotonic()
-        self._writes: set[asyncio.Task[None]] = set()
+        self._pending: dict[str, Record] = {}
+        self._writes: dict[asyncio.Task[None], str] = {}
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -143,23 +144,26 @@ class Memory:
 
     async def find(self, lookup: Lookup, query: Query, rules: Rules) -> Found:
         """The entry of equal key, else the neighbours in the lookup's own space, best first."""
-        slot = self._slots.get(lookup.entry)
-        if slot is not None and not self.bodies.shared:
-            return Found(lookup.entry, lookup.space, lookup.category, exact=slot.facts)
-        if self.bodies.shared:
-            record = await self._fetch(lookup.entry)
-            if record is not None:
-                return Found(lookup.entry, lookup.space, lookup.category, exact=record.facts)
-        if lookup.semantic is not None:
-            return Found(lookup.entry, lookup.space, lookup.category, fault=lookup.semantic)
-        seen = await self._see(lookup, query, rules)
-        if seen is None:
-            return Found(lookup.entry, lookup.space, lookup.category, fault=Reason.EMBED_TIMEOUT)
+        try:
+            exact = await self._exact(lookup.entry)
+            if exact is not None:
+                return Found(lookup.entry, lookup.space, lookup.category, exact=exact)
+            if lookup.semantic is not None:
+                return Found(lookup.entry, lookup.space, lookup.category, fault=lookup.semantic)
+            seen = await self._see(lookup, query, rules)
+            if seen is None:
+                fault = Reason.EMBED_TIMEOUT
+                return Found(lookup.entry, lookup.space, lookup.category, fault=fault)
+            if seen.lookup.entry != lookup.entry:
+                exact = await self._exact(seen.lookup.entry)
+        except StoreError as error:
+            self._fault("store_read", str(error))
+            return Found(lookup.entry, lookup.space, lookup.category, fault=Reason.STORE_DOWN)
         return Found(
             seen.lookup.entry,
             seen.lookup.space,
             seen.lookup.category,
-            exact=seen.exact,
+            exact=exact,
             near=seen.near,
             vector=seen.vector,
             fault=seen.fault,
@@ -168,18 +172,27 @@ class Memory:
         )
 
     async def read(self, facts: Facts) -> bytes | None:
-        """The answer's bytes, or None when the store no longer has them."""
+        """The answer's bytes, or None when the store no longer has them, or cannot say."""
+        entry = facts.entry
+        if entry in self._pending:
+            return self._pending[entry].body
         if not self.bodies.shared:
-            body = self._hot.get(facts.entry)
+            if entry not in self._slots:
+                return None  # forgotten since it was found
+            body = self._hot.get(entry)
             if body is not None:
                 return body
-        record = await self._fetch(facts.entry)
-        if record is None:
-            if self.facts(facts.entry) == facts:
-                self._drop([facts.entry])
+        try:
+            record = await self.bodies.read(entry)
+        except StoreError as fault:
+            self._fault("store_read", str(fault))
+            return None
+        if record is None or not self._current(record):
+            if self.facts(entry) == facts:
+                self._drop([entry])
             return None
         if not self.bodies.shared:
-            self._hot.put(facts.entry, record.body)
+            self._hot.put(entry, record.body)
         return record.body
 
     def touch(self, entry: str, now: float, tokens: int) -> None:
@@ -198,42 +211,49 @@ class Memory:
         With `meaning` and no vector the text is embedded first, in the background.
         """
         facts = replace(facts, embedding=self.embedder.id if meaning else "")
-        self._hold(facts, vector)
+        record = Record(facts, body, vector)
+        self._hold(record)
         if not self.bodies.shared:
             self._hot.put(facts.entry, body)
-        task = asyncio.create_task(self._persist(facts, body, vector, meaning=meaning))
-        self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
+        self._pending[facts.entry] = record
+        task = asyncio.create_task(self._persist(record, meaning=meaning))
+        self._writes[task] = facts.entry
+        task.add_done_callback(self._writes.pop)
 
     async def settled(self) -> None:
         """Wait until everything kept so far is durable, or was given up."""
-        while self._writes:
-            await asyncio.gather(*list(self._writes), return_exceptions=True)
+        # Those of this moment only: under steady traffic there is always another.
+        if self._writes:
+            await asyncio.wait(list(self._writes))
 
     async def forget(self, entries: Iterable[str]) -> int:
         """Remove entries everywhere this process can; raises `StoreError` if the store cannot."""
-        gone = list(entries)
-        await self.settled()
-        self._drop(gone)
-        return await self.bodies.delete(gone) if gone else 0
+        old = {entry: self.facts(entry) for entry in entries}
+        self._drop(old)
+        writes = [task for task, entry in self._writes.items() if entry in old]
+        if writes:
+            await asyncio.wait(writes)
+        # What was kept anew during that wait is another answer.
+        gone = [entry for entry, facts in old.items() if not self._renewed(entry, facts)]
+        known = sum(facts is not None for facts in old.values())
+        return max(known, await self.bodies.delete(gone)) if gone else known
 
     async def load(self, progress: Callable[[int], None] | None = None) -> int:
         """Rebuild facts and spaces from the store; entries of another embedding stay exact."""
-        batches: dict[str, tuple[list[str], list[Vector]]] = {}
+        # By name, as a store may hand out an entry twice.
+        batches: dict[str, dict[str, Vector]] = {}
         count = 0
         async for record in self.bodies.scan():
             facts = record.facts
             self._account(facts)
             if record.vector is not None and facts.embedding == self.embedder.id:
-                names, vectors = batches.setdefault(facts.space, ([], []))
-                names.append(facts.entry)
-                vectors.append(record.vector)
+                batches.setdefault(facts.space, {})[facts.entry] = record.vector
             count += 1
             if progress is not None and count % 1000 == 0:
                 progress(count)
-        for space, (names, vectors) in batches.items():
+        for space, vectors in batches.items():
             into = self._space(space)
-            into.extend(names, np.stack(vectors))
+            into.extend(list(vectors), np.stack(list(vectors.values())))
             if into.crowded:
                 await asyncio.get_running_loop().run_in_executor(self._pool, into.grow)
         return count
@@ -266,30 +286,38 @@ class Memory:
     # -- finding ---------------------------------------------------------------------------------
 
     async def _see(self, lookup: Lookup, query: Query, rules: Rules) -> Seen | None:
-        if self.embedding_stalled:
-            self._fault("embed_timeout", "the embedder is not finishing its work")
-            return None
-        if self._waiting == 0:
-            self._finished = time.monotonic()
-        self._waiting += 1
-        job = asyncio.get_running_loop().run_in_executor(
-            self._pool, self._look, lookup, query, rules
-        )
-        job.add_done_callback(self._done)
         try:
-            return await asyncio.wait_for(asyncio.shield(job), self._budget)
-        except TimeoutError:
-            self._fault("embed_timeout", f"no embedding within {self._budget * 1000:.0f} ms")
+            return await self._pooled(self._budget, self._look, lookup, query, rules)
+        except TimeoutError as fault:
+            self._fault("embed_timeout", str(fault))
         except MemoryFault as fault:
             self._fault("embed", str(fault))
         except Exception as fault:  # noqa: BLE001 - whatever a model does, the request goes on
             self._fault("embed", f"{type(fault).__name__}: {fault}")
         return None
 
+    async def _pooled(self, seconds: float, work: Callable[..., T], *args: Any) -> T:
+        """Run in the pool; TimeoutError after `seconds`, and at once while the pool is hung."""
+        if self.embedding_stalled:
+            raise TimeoutError("the embedder is not finishing its work")
+        job = self._pool.submit(work, *args)
+        if self._waiting == 0:
+            self._finished = time.monotonic()
+        self._waiting += 1
+        waiter = asyncio.wrap_future(job)
+        waiter.add_done_callback(self._done)
+        try:
+            return await asyncio.wait_for(asyncio.shield(waiter), seconds)
+        except TimeoutError:
+            raise TimeoutError(f"no embedding within {seconds * 1000:.0f} ms") from None
+        finally:
+            # Not begun yet, it would only keep those waiting whom it can still serve.
+            job.cancel()
+
     def _done(self, job: asyncio.Future[Any]) -> None:
         self._waiting -= 1
-        self._finished = time.monotonic()
         if not job.cancelled():
+            self._finished = time.monotonic()
             job.exception()
 
     def _look(self, lookup: Lookup, query: Query, rules: Rules) -> Seen:
@@ -297,19 +325,17 @@ class Memory:
         started = time.perf_counter()
         embedded = self._embed(query.text)
         embed_ms = (time.perf_counter() - started) * 1000
-        guess, exact = None, None
+        guess = None
         if lookup.category is None:
             guess = categories.nearest(embedded.vector, self.centroids)
             if guess is not None and guess.name is not None:
                 lookup = decide.scope(query, rules.named(guess.name), rules)
-                slot = self._slots.get(lookup.entry)
-                exact = None if slot is None else slot.facts
         fault = _unreadable(embedded) or lookup.semantic
         if fault is not None:
-            return Seen(lookup, (), None, fault, exact, guess, embed_ms, 0.0)
+            return Seen(lookup, (), None, fault, guess, embed_ms, 0.0)
         near = self._near(lookup.space, embedded.vector, query.chain)
         search_ms = (time.perf_counter() - started) * 1000 - embed_ms
-        return Seen(lookup, near, embedded.vector, None, exact, guess, embed_ms, search_ms)
+        return Seen(lookup, near, embedded.vector, None, guess, embed_ms, search_ms)
 
     def _near(self, name: str, vector: Vector, chain: str) -> tuple[Candidate, ...]:
         space = self._spaces.get(name)
@@ -334,6 +360,8 @@ class Memory:
         known = self._recent.get(prepared)
         if known is None:
             known = self.embedder.embed(prepared)
+            if not np.isfinite(known.vector).all():
+                raise EmbedderError(f"{self.embedder.id}: the vector is not a number throughout")
             self._recent.put(prepared, known)
         return known
 
@@ -360,49 +388,66 @@ class Memory:
 
     # -- holding ---------------------------------------------------------------------------------
 
-    async def _fetch(self, entry: str) -> Record | None:
-        try:
-            record = await self.bodies.read(entry)
-        except StoreError as fault:
-            self._fault("store_read", str(fault))
-            return None
-        if record is not None and self.facts(entry) != record.facts:
-            self._hold(record.facts, record.vector)
-        return record
+    async def _exact(self, entry: str) -> Facts | None:
+        """The facts under that key, from the store where others write to it too."""
+        if not self.bodies.shared or entry in self._pending:
+            return self.facts(entry)
+        record = await self.bodies.read(entry)
+        return record.facts if record is not None and self._current(record) else None
 
-    async def _persist(
-        self, facts: Facts, body: bytes, vector: Vector | None, *, meaning: bool
-    ) -> None:
+    def _current(self, record: Record) -> bool:
+        """Whether what the store holds is what counts; takes over what another process wrote."""
+        same = self.facts(record.facts.entry) == record.facts
+        if self.bodies.shared and not same and record.facts.entry not in self._pending:
+            self._hold(record)
+        return same or self.bodies.shared
+
+    async def _persist(self, record: Record, *, meaning: bool) -> None:
+        facts, vector = record.facts, record.vector
         try:
             if meaning and vector is None:
                 vector = await self._vector_of(facts.text)
-                if vector is not None and self.facts(facts.entry) is facts:
-                    self._space(facts.space).add(facts.entry, vector)
-            await self.bodies.write(Record(facts, body, vector))
+            if self._pending.get(facts.entry) is not record:
+                return  # replaced or forgotten meanwhile
+            if vector is not None and record.vector is None:
+                self._space(facts.space).add(facts.entry, vector)
+            await self.bodies.write(replace(record, vector=vector))
         except StoreError as fault:
             self._fault("store_write", str(fault))
         except Exception as fault:
             LOG.exception("keeping an entry failed")
             self._fault("store_write", f"{type(fault).__name__}: {fault}")
+        finally:
+            if self._pending.get(facts.entry) is record:
+                del self._pending[facts.entry]
 
     async def _vector_of(self, raw: str) -> Vector | None:
         try:
-            job = asyncio.get_running_loop().run_in_executor(self._pool, self._embed, raw)
-            embedded = await asyncio.wait_for(job, EMBED_STALL)
-        except (MemoryFault, TimeoutError, RuntimeError) as fault:
-            self._fault("embed", str(fault) or "timed out")
+            embedded = await self._pooled(EMBED_STALL, self._embed, raw)
+        except Exception as fault:  # noqa: BLE001 - the answer is kept without a vector
+            self._fault("embed", str(fault) or type(fault).__name__)
             return None
         return None if _unreadable(embedded) else embedded.vector
 
-    def _hold(self, facts: Facts, vector: Vector | None) -> None:
+    def _hold(self, record: Record) -> None:
+        facts = record.facts
         self._account(facts)
-        if vector is not None and facts.embedding == self.embedder.id:
-            self._space(facts.space).add(facts.entry, vector)
+        if record.vector is not None and facts.embedding == self.embedder.id:
+            self._space(facts.space).add(facts.entry, record.vector)
+        elif not facts.embedding and facts.space in self._spaces:
+            self._spaces[facts.space].remove([facts.entry])
+
+    def _renewed(self, entry: str, old: Facts | None) -> bool:
+        new = self.facts(entry)
+        return old is not None and new is not None and new.stored > old.stored
 
     def _account(self, facts: Facts) -> None:
         old = self._slots.get(facts.entry)
         self.size += facts.size - (old.facts.size if old else 0)
-        self._slots[facts.entry] = Slot(facts, used=facts.stored if old is None else old.used)
+        if old is None:
+            self._slots[facts.entry] = Slot(facts, used=facts.stored)
+        else:
+            old.facts, old.used = facts, max(old.used, facts.stored)
 
     def _space(self, name: str) -> Space:
         with self._spaces_lock:
@@ -415,6 +460,7 @@ class Memory:
         by_space: dict[str, list[str]] = {}
         for entry in entries:
             self._hot.pop(entry)
+            self._pending.pop(entry, None)
             slot = self._slots.pop(entry, None)
             if slot is not None:
                 self.size -= slot.facts.size

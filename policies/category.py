@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # questions of another kind below 0.25: nearer than FLOOR, and ahead of the next by MARGIN.
 FLOOR = 0.35
 MARGIN = 0.05
+_LETTER = r"\pL\pM\pN_"
+# Scripts that put no space between words: a keyword stands inside a run of letters there.
+_UNSPACED = re2.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +93,8 @@ def _compiled(pattern: str) -> Any:
 
 @lru_cache(maxsize=256)
 def _words(keywords: tuple[str, ...]) -> Any:
-    alternatives = "|".join(re2.escape(word) for word in keywords)
-    return re2.compile(rf"(?i)(?:^|[^\pL\pN_])(?:{alternatives})(?:$|[^\pL\pN_])")
+    """Any of the keywords, as whole words where the script has such."""
+    inside = [re2.escape(word) for word in keywords if _UNSPACED.search(word)]
+    apart = "|".join(re2.escape(word) for word in keywords if not _UNSPACED.search(word))
+    bounded = [rf"(?:^|[^{_LETTER}])(?:{apart})(?:$|[^{_LETTER}])"] if apart else []
+    return re2.compile("(?i)" + "|".join(bounded + inside))

@@ -98,15 +98,14 @@ def choose(query: Query, found: Found, snap: Snapshot) -> Serve | Forward:
     return verdict
 
 
-def admit(
-    query: Query, category: CategoryRules, answer: AnswerFacts, rules: Rules
-) -> Admit | Refuse:
+def admit(query: Query, found: Found, answer: AnswerFacts, rules: Rules) -> Admit | Refuse:
     """Whether a finished answer may be kept, and for how long."""
+    category = category_of(found, rules)
     if answer.refusal is not None:
         return Refuse(answer.refusal)
     if answer.no_store or query.directives.no_store:
         return Refuse(Reason.NO_STORE)
-    refusal = _excluded(query, category)
+    refusal = _excluded(query, category) or _unsorted(found, rules)
     if refusal is not None:
         return Refuse(refusal)
     if category.quota is not None and category.quota <= 0:
@@ -158,7 +157,7 @@ def _refusal(
 ) -> Refusal | None:
     """The first objection to one neighbour, cheapest first."""
     facts = candidate.facts
-    if candidate.score < cut:
+    if not candidate.score >= cut:  # so that what is no number is no hit
         seen = f"{candidate.score:.3f} < {cut:.3f}"
         return Refusal(candidate, Reason.BELOW_THRESHOLD, seen)
     if not compatible(query.chain, facts.chain, category.context):
@@ -178,6 +177,19 @@ def _excluded(query: Query, category: CategoryRules) -> Reason | None:
         return Reason.CATEGORY_OFF
     temperature = DEFAULT_TEMPERATURE if query.temperature is None else query.temperature
     return Reason.SAMPLING if temperature > category.max_temperature else None
+
+
+def _unsorted(found: Found, rules: Rules) -> Reason | None:
+    """What memory could not tell, or could not keep.
+
+    A text that was not embedded may belong to a category known by examples alone: whose answer may
+    be shared with whom is then unknown.
+    """
+    if found.fault is Reason.STORE_DOWN:
+        return found.fault
+    if found.fault is not Reason.EMBED_TIMEOUT or found.category is not None:
+        return None
+    return found.fault if any(c.examples for c in rules.categories) else None
 
 
 def _exact_only(query: Query, category: CategoryRules) -> Reason | None:

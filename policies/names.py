@@ -25,7 +25,9 @@ _CODE = re.compile(
 )
 _LONGEST_CODE = 100
 _WRAPPING = "\"'.,;:?!()[]{}<>`"
-_QUOTED = re.compile(r'"([^"\n]{1,120})"|(?<!\w)\'([^\'\n]{2,80})\'(?!\w)|«([^»\n]{1,120})»')
+_QUOTED = re.compile(
+    r'"(\S(?:[^"\n]{0,118}\S)?)"|(?<!\w)\'([^\'\n]{2,80})\'(?!\w)|«([^»\n]{1,120})»'
+)
 _SENTENCE = re.compile(r"(?:^|[.?!:\n]\s+|[\"'(\[*]\s*|^\W+)$")
 _WORD = re.compile(r"(?<![^\W_])[^\W\d_]+(?:'[^\W\d_]+)*(?![^\W_])")
 _ABBREVIATIONS = frozenset(lexicon("eg ie etc vs am pm ok no mr mrs ms dr prof sir st jr"))
@@ -70,7 +72,7 @@ _PHRASES = (
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """`people` are names of one or more words, `exact` code and quotes; the rest is all that is said.
+    """`people` are names of one or more words, `exact` code and quotes, the rest all that is said.
 
     `words` hold every word and its stem, `flat` the words in a row, `initials` their first letters.
     """

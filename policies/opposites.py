@@ -89,7 +89,7 @@ _WORDS = (
     "mother|mom|mum/father|dad brother|brothers/sister|sisters son|sons/daughter|daughters "
     "uncle/aunt nephew/niece king/queen prince/princess actor/actress "
     "grandmother|grandma/grandfather|grandpa bride/groom "
-    "dog|dogs|puppy|puppies/cat|cats|kitten|kittens/rabbit|rabbits/hamster|hamsters/horse|horses/bird|birds/fish/cow|cows/pig|pigs/snake|snakes/turtle|turtles/chicken|chickens "
+    "dog|dogs|puppy|puppies/cat|cats|kitten|kittens/rabbit|rabbits/horse|horses/bird|birds/fish "
     "adult|adults/child|children|kid|kids|baby|babies|toddler|infant optimist/pessimist "
     "introvert|introverts/extrovert|extroverts theist/atheist "
     "liberal|liberals/conservative|conservatives democrat|democrats/republican|republicans "

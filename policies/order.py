@@ -28,8 +28,8 @@ _EVEN = frozenset(
     for w in lexicon(
         "vs versus between both either compare comparison similar similarity same different "
         "difference differ relate relation relationship married dating engaged connected equal "
-        "equivalent compatible interchangeable distance friend sibling cousin which neighbor "
-        "neighbour twin better"
+        "equivalent compatible interchangeable distance friend sibling cousin neighbor "
+        "neighbour twin acquaintance close colleague partner"
     )
 )
 # Between two words these give each its own role, whatever stands around.
@@ -82,7 +82,7 @@ def _exchanged(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str | None:
 
 
 def _even(middle: tuple[str, ...], before: tuple[str, ...], after: tuple[str, ...]) -> bool:
-    """True where both sides have equal rank: `X and Y`, `an X bond or a Y bond`, `X differs from Y`.
+    """Both sides have equal rank: `X and Y`, `an X bond or a Y one`, `X differs from Y`.
 
     With no word of equality around, what stands between must be the joining word and what the
     two sides share.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from policies.opposites import CLASSES
@@ -16,6 +16,8 @@ from policies.text import fold, lexicon, stem
 
 _BRIEF = 40
 """Words up to which a lone negator vetoes. In longer prose paraphrases state a fact either way."""
+_NON = 9
+"""Letters from which a word in `non` is taken apart, so that `none` and `nonsense` stay whole."""
 _SCOPE = 3
 """Content words that a negator reaches."""
 
@@ -68,7 +70,9 @@ _BREAKS = frozenset(lexicon(". ; ? ! but because although though while however :
 _AUX = r"(?:do|does|did|is|are|was|were|has|have|had|ca|could|wo|would|should|ai)"
 _PLAIN_AUX = r"(?:do|does|did|is|are|was|were|has|have)"
 _ASKED = r"(?:i|you|he|she|it|we|they|this|that|these|those|there|the|my|your|our|people)"
-_KNOWING = r"(?:know|understand|get|remember|see|recall|mean|care)"
+_START = r"(?:^|[.?!,;:]\s*)(?:so |and |but )?"
+_KNOWING = r"(?:know|understand|remember|(?:see|get|recall|mean|care) (?=how|what|why|if|which|to))"
+_GRASPING = r"(?:figure|find out|understand|remember|decide|tell|wait|help)"
 # Turns of phrase that hold a negator and deny nothing, with what they read as instead.
 _EMPTY_PHRASES = tuple(
     (re.compile(pattern), put)
@@ -83,11 +87,10 @@ _EMPTY_PHRASES = tuple(
         (r"\bnot (?:only|just|merely|to mention)\b", ""),
         (r"\bno (?:doubt|matter|problem|worries|wonder|offen[cs]e)\b", ""),
         (r"\byes ?(?:or|/) ?no\b", ""),
-        (rf"\b(?:i|we) (?:do not|don'?t|did not|didn'?t)(?: really| quite| even)? {_KNOWING}\b", ""),
+        (rf"\b(?:i|we) (?:do not|don'?t|did not|didn'?t)(?: really| quite| even)? {_KNOWING}", ""),
         (r"\b(?:i'?m|i am|we are|we're)? ?not (?:so |really |quite |very )?(?:sure|certain)\b", ""),
         (r"\bno idea\b", ""),
-        (r"\b(?:can'?t|cannot|can not|could ?n[o']t|couldnt)(?: seem to)? "
-         r"(?:figure|find out|understand|remember|decide|tell|wait|help)\b", ""),
+        (rf"\b(?:can'?t|cannot|can not|could ?n[o']t|couldnt)(?: seem to)? {_GRASPING}\b", ""),
         (r"\b(?:don'?t|do not) (?:worry|forget|hesitate)\b", ""),
         (r"\bno\.? ?(?=\d)|#", ""),
     )
@@ -96,6 +99,7 @@ _EMPTY_PHRASES = tuple(
 _JOINED = (
     (re.compile(r"\b(log|sign|check|opt|zoom|clock|fade|lock|plug|tun|cash|phas)(g?ing|ged|n?ed|s)?"
                 r" (in|out|off)\b"), r"\1\3"),
+    (re.compile(r"\bnon-"), "non"),
     (re.compile(r"\bat (least|most)\b"), r"at\1"),
     (re.compile(r"\bw/o\b|\bwith (?:no|zero|not any)\b"), "without"),
 )  # fmt: skip
@@ -104,10 +108,12 @@ _TOKEN = re.compile(r"[a-z0-9]+(?:'[a-z]+)?|[.;?!,:]")
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A word that stands on one side of a class of opposites, and the words beside it."""
+    """A word that stands on one side of a class of opposites, the words beside it, and how often
+    the text holds that side."""
 
     word: str
     beside: frozenset[str]
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +144,27 @@ def _opposed(ours: _Reading, theirs: _Reading) -> str | None:
     brief = max(ours.size, theirs.size) <= _BRIEF
     for name, sides in ours.sides.items():
         others = theirs.sides.get(name)
-        if others is None or sides.keys() & others.keys():
+        if others is None:
             continue
-        one, other = next(iter(sides.values())), next(iter(others.values()))
+        # `turn on … on` against `turn off … on`: as many words of the class, not the same ones
+        more = [held for side, held in sides.items() if held.times > _times(others, side)]
+        less = [held for side, held in others.items() if held.times > _times(sides, side)]
+        if sides.keys() & others.keys() and not (
+            brief and _total(sides) == _total(others) and more
+        ):
+            continue
+        one, other = more[0], less[0]
         if brief or one.beside & other.beside:
             return f'"{one.word}" against "{other.word}"'
     return None
+
+
+def _times(sides: dict[int, _Held], side: int) -> int:
+    return sides[side].times if side in sides else 0
+
+
+def _total(sides: dict[int, _Held]) -> int:
+    return sum(held.times for held in sides.values())
 
 
 def _denied(ours: _Reading, theirs: _Reading) -> str | None:
@@ -203,7 +224,7 @@ def _scoped(tokens: list[str]) -> _Reading:
         elif token in _BREAKS:
             reach = 0
         elif token not in _STOP:
-            word = _NEGATIVE_FORMS.get(token, token)
+            word = _positive(token)
             root = stem(word)
             if word != token or root in _SOFT:
                 soft.add(root)
@@ -225,13 +246,22 @@ def _scoped(tokens: list[str]) -> _Reading:
     )
 
 
+def _positive(token: str) -> str:
+    """`legal` for `illegal` and `parametric` for `nonparametric`; other words unchanged."""
+    if token.startswith("non") and len(token) >= _NON:
+        return token.removeprefix("non")
+    return _NEGATIVE_FORMS.get(token, token)
+
+
 def _held(tokens: list[str]) -> dict[int, dict[int, _Held]]:
     sides: dict[int, dict[int, _Held]] = defaultdict(dict)
     for at, token in enumerate(tokens):
         if token in _SIDES:
             beside = frozenset(tokens[max(0, at - 1) : at] + tokens[at + 1 : at + 2])
             for name, side in _SIDES[token]:
-                sides[name].setdefault(side, _Held(token, beside - _BREAKS))
+                times = _times(sides[name], side)
+                first = sides[name].get(side, _Held(token, beside - _BREAKS))
+                sides[name][side] = replace(first, times=times + 1)
     return dict(sides)
 
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from policies.text import fold, lexicon, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SMALL = {
     word: value
@@ -40,7 +43,10 @@ _ORDINALS = {
     "thirds": 3, "fourths": 4, "quarters": 4, "fifths": 5, "sixths": 6, "eighths": 8, "tenths": 10,
     "twentieth": 20, "thirtieth": 30, "hundredth": 100, "thousandth": 1000, "millionth": 10**6,
 }  # fmt: skip
-_TIMES = {"twice": 2, "thrice": 3}
+_TIMES = {
+    "twice": 2, "thrice": 3, "double": 2, "doubled": 2, "triple": 3, "tripled": 3, "quadruple": 4,
+    "decade": 10,
+}  # fmt: skip
 _SCALES = {
     "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12,
     "k": 1000, "dozen": 12, "mn": 10**6, "bn": 10**9, "lakh": 10**5, "lakhs": 10**5,
@@ -75,6 +81,7 @@ _OPERATORS = {
 }  # fmt: skip
 # A digit inside these is part of the word, and people leave it out: covid and covid-19.
 _LEXICAL = re.compile(r"(?i)\b(?:covid-?19|h2o|co2|mp[34]|utf-?8|b2[bc]|s3|ec2|web3|i18n|k8s)\b")
+_ONE_PART = re.compile(r"(?i)\bone[- ](half|quarter|fourth)\b")
 # "1 hour" is said "an hour" as well.
 _LIKE_ARTICLE = frozenset(
     lexicon(
@@ -88,7 +95,9 @@ _MONEY = frozenset("$£€₹¥")
 _LONGEST_MONTH = 12
 # "these two words" are "these words".
 _POINTING = frozenset({"the", "these", "those", "between", "other"})
-_WEAK_FORMS = frozenset({"one", "first", "second"})
+_WEAK_FORMS = frozenset({
+    "one", "first", "second", "double", "doubled", "triple", "tripled", "quadruple", "decade",
+})  # fmt: skip
 
 _SPOKEN = frozenset((
     *_SMALL, *_TENS, *_ORDINALS, *_TIMES, *_SCALES, *_MONTHS, *_WEEKDAYS, *_RELATIVE_DAYS,
@@ -109,7 +118,8 @@ _TOKEN = re.compile(
     r"(?P<ordinal>st\b|nd\b|rd\b|th\b)?(?P<factorial>!(?=\s|$))?"
     r"|(?P<inside>(?<=[A-Za-z])\d+(?:\.\d+)*)"
     r"|(?P<word>[A-Za-z]+(?:'[a-z]+)?)"
-    r"|(?P<sign2>[%+*×÷/^−-])"  # noqa: RUF001
+    r"|(?P<stop>[,;:?]|[.!](?=\s|$))"
+    r"|(?P<operator>[%+*×÷/^−-])"  # noqa: RUF001
 )
 
 
@@ -164,11 +174,15 @@ def _quantities(text: str) -> tuple[Token, ...]:
 @lru_cache(maxsize=1024)
 def read(text: str) -> tuple[Token, ...]:
     """The text as words and quantities, in reading order."""
-    flat = _LEXICAL.sub(" ", fold(text))
+    flat = _ONE_PART.sub(_as_part, _LEXICAL.sub(" ", fold(text)))
     tokens: list[Token] = []
     for match in _TOKEN.finditer(flat):
         tokens.extend(_tokens(match))
     return tuple(_settle(_grouped(tokens)))
+
+
+def _as_part(match: re.Match[str]) -> str:
+    return "1/2" if match[1].lower() == "half" else "1/4"
 
 
 def _tokens(match: re.Match[str]) -> list[Token]:

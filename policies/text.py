@@ -124,8 +124,10 @@ def words(text: str) -> tuple[str, ...]:
 _IRREGULAR = {
     form: root
     for line in lexicon(
-        "use uses used using|buy bought|sell sold|bite bit bitten|eat ate eaten|write wrote written|see saw seen"
-        "|give gave given|take took taken|beat beaten|win won|lose lost|teach taught|make made"
+        "use uses used using"
+        "|buy bought|sell sold|bite bit bitten|eat ate eaten|write wrote written"
+        "|see saw seen|give gave given|take took taken|beat beaten|win won|lose lost"
+        "|teach taught|make made"
         "|build built|catch caught|break broke broken|choose chose chosen|hold held|find found"
         "|know knew known|leave left|kill killed|drive drove driven|steal stole stolen"
         "|pay paid|send sent|tell told|lead led|meet met|hit hit|hurt hurt|do does did done"

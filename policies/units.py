@@ -65,8 +65,10 @@ _CURRENCY = re.compile(r"([$£€₹])\s?\d|\d\s?([$£€₹])")
 _DEGREES = re.compile(r"°\s?([cf])\b|\bdegrees? ([cf])\b", re.IGNORECASE)
 _HINT = re.compile(r"[\d$£€₹°]")
 _LEADING = re.compile(r"\b(usd|eur|gbp|inr|rs)\b\.?\s?\d", re.IGNORECASE)
-_GLUED = re.compile(r"(?i)(?<![\w.,])(\d[\d,.]{0,24})(?=(?:[kcm]?m|mi|ft|[km]?g|lbs?|oz|m?l|[kmgt]b|"
-                    r"mph|kmh|kph|hrs?|min|secs?|[mhcf]|yrs?)\b)")  # fmt: skip
+_GLUED = re.compile(
+    r"(?i)(?<![\w.,])(\d[\d,.]{0,24})(?=(?:[kcm]?m|mi|ft|[km]?g|lbs?|oz|m?l|[kmgt]b"
+    r"|mph|kmh|kph|hrs?|min|secs?|[mhcf]|yrs?)\b)"
+)
 
 _TARGETING = frozenset({"in", "to", "into"})
 _TURN = re.compile(r"->|→|⇒|\b(?:to|into)\b", re.IGNORECASE)

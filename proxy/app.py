@@ -10,7 +10,6 @@ import signal
 import time
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from admin_ui.app import create_admin
@@ -31,13 +30,14 @@ from proxy.upstream import Upstreams
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+    from pathlib import Path
 
     from index.embedders.weights import Progress
     from index.ports import Embedder
     from proxy.settings import Settings
 
-SECRET = "hmac-secret"
-TOKEN_FILE = "admin-token"
+SECRET_NAME = "hmac-secret"  # noqa: S105 - a name in the store, no secret
+TOKEN_FILE = "admin-token"  # noqa: S105 - a file's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ async def run(
         await upkeep.adopt(settings.rules)
         console = HouseConsole(settings, engine, identity, upkeep)
         token = _token(settings)
-        addresses = Addresses(_url(data), _url(admin), token)
+        addresses = Addresses(_url(data, secure=server.tls is not None), _url(admin), token)
         face = create_admin(
             console,
             token=token,
@@ -82,6 +82,7 @@ async def run(
             data_url=addresses.data + "/v1",
         )
         port = DataPort(engine, identity, body_limit=server.limits.body, ready=upkeep.readiness)
+        tls = (server.tls.cert, server.tls.key) if server.tls else None
         tending = asyncio.create_task(upkeep.run())
         stack.push_async_callback(_end, tending)
         loop = asyncio.get_running_loop()
@@ -98,7 +99,7 @@ async def run(
 
         return await serve(
             [
-                Listener(port, data, limits=server.limits),
+                Listener(port, data, limits=server.limits, tls=tls),
                 Listener(face, admin, limits=server.limits, lifespan=True, waits=False),
             ],
             drain=server.limits.drain,
@@ -133,7 +134,7 @@ async def _engine(
     await upstreams.start()
     stack.push_async_callback(upstreams.close)
     given = settings.secret
-    secret = given.reveal().encode() if given else await bodies.settle(SECRET, os.urandom(32))
+    secret = given.reveal().encode() if given else await bodies.settle(SECRET_NAME, os.urandom(32))
     identity = Identity(secret, settings.tenants)
     engine = Engine(
         memory=memory,
@@ -196,10 +197,10 @@ def token_file(settings: Settings) -> Path:
     return build.home(settings.store_url) / TOKEN_FILE
 
 
-def _url(bound: socket.socket) -> str:
+def _url(bound: socket.socket, *, secure: bool = False) -> str:
     host, port = bound.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
-    return f"http://{shown}:{port}"
+    return f"{'https' if secure else 'http'}://{shown}:{port}"
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -342,7 +342,9 @@ def _greet(chosen: Settings, where: Addresses) -> None:
     ERR.print(f"Likewise serves {where.data}/v1  ({source}, {chosen.store_url.rpartition('@')[2]})")
     for upstream in chosen.upstreams:
         ERR.print(f"  forwards {', '.join(upstream.models)} to {upstream.base_url}", markup=False)
-    ERR.print(f"  dashboard {where.admin}  token {where.token}", markup=False)
+    # A token that somebody chose is known to them, and logs are read by others.
+    token = "of LIKEWISE_ADMIN_TOKEN" if chosen.admin_token else where.token
+    ERR.print(f"  dashboard {where.admin}  token {token}", markup=False)
 
 
 def _log(level: int = logging.INFO) -> None:

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from admin_ui.console import Overview, Tally
 from index.journal import quantile
-from policies import category as categories
-from policies import decide, text
-from policies.values import Directives, Found, Owners, Query, Snapshot
-from policies.verdicts import Forward, Outcome, Serve, outcome
+from policies.verdicts import Outcome
+from proxy.explaining import Explainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,15 +18,12 @@ if TYPE_CHECKING:
     from admin_ui.console import Question, Selection
     from index.journal import Group
     from index.memory import Slot
-    from policies.category import Guess
     from policies.record import Decision
-    from policies.values import Candidate, CategoryRules, Facts, Rules
+    from policies.values import CategoryRules, Rules
     from proxy.engine import Engine
     from proxy.identity import Identity
     from proxy.settings import Settings
     from proxy.upkeep import Upkeep
-
-_EXPLAINED = 12
 
 
 class HouseConsole:
@@ -41,6 +36,7 @@ class HouseConsole:
         self._engine = engine
         self._identity = identity
         self._upkeep = upkeep
+        self._explainer = Explainer(settings, engine, identity)
 
     async def overview(self, seconds: float) -> Overview:
         groups = await self._engine.journal.tally(time.time() - seconds)
@@ -116,87 +112,7 @@ class HouseConsole:
         return self._engine.meters.render()
 
     async def explain(self, question: Question) -> dict[str, Any]:
-        """Decide as production would, in the space of the nearest prompt that this could be."""
-        if not question.prompt.strip():
-            raise ValueError("the prompt is empty; write the text of the last user message")
-        rules = self._engine.rules
-        if question.category is not None and rules.named(question.category) is None:
-            raise ValueError(f"there is no category {question.category!r}")
-        near, guess = await self._engine.memory.nearest_anywhere(question.prompt, _EXPLAINED)
-        home = next((c.facts for c in near if _could_be(c.facts, question)), None)
-        query = self._query(question, home)
-        named = decide.plan(query, rules)
-        category = self._category(query, guess, rules)
-        same = tuple(c for c in near if home is not None and c.facts.space == home.space)
-        found = _found(query, same, category, home)
-        verdict = decide.choose(query, found, Snapshot(time.time(), rules))
-        wall = getattr(named, "semantic", None) or getattr(named, "reason", None)
-        if wall is not None and found.exact is None:
-            verdict = Forward(wall, verdict.category, verdict.cut)
-        return self._told(question, verdict, near, same, guess, rules)
-
-    def _query(self, question: Question, home: Facts | None) -> Query:
-        owners = (
-            self._identity.owners(question.credential.encode(), question.user)
-            if question.credential
-            else Owners(key=home.owner if home else "", user=question.user)
-        )
-        return Query(
-            dialect=home.dialect if home else "chat",
-            upstream="",
-            model=question.model,
-            owners=owners,
-            fingerprint=b"",
-            chain="" if home is None or not question.history else home.chain,
-            text=question.prompt,
-            directives=Directives(category=question.category),
-        )
-
-    def _category(self, query: Query, guess: Guess | None, rules: Rules) -> CategoryRules:
-        named = categories.declared(query, rules)
-        if named is None and guess is not None and guess.name is not None:
-            named = rules.named(guess.name)
-        return named or rules.defaults
-
-    def _told(
-        self,
-        question: Question,
-        verdict: Serve | Forward,
-        near: list[Candidate],
-        same: tuple[Candidate, ...],
-        guess: Guess | None,
-        rules: Rules,
-    ) -> dict[str, Any]:
-        refusals = {r.candidate.facts.entry: r for r in verdict.refused}
-        reason = verdict.reason
-        nearest = verdict.candidate if isinstance(verdict, Serve) else verdict.nearest
-        served = verdict.candidate.facts.entry if isinstance(verdict, Serve) else ""
-        inside = {c.facts.entry for c in same}
-        return {
-            "outcome": outcome(reason).value,
-            "reason": reason.value,
-            "category": verdict.category.name,
-            "similarity": None if nearest is None else round(nearest.score, 4),
-            "cut": verdict.cut,
-            "entry": served,
-            "steps": _steps(question, verdict, guess, near, same),
-            "candidates": [
-                {
-                    "entry": c.facts.entry,
-                    "text": c.facts.text,
-                    "model": c.facts.model,
-                    "category": c.facts.category,
-                    "score": round(c.score, 4),
-                    "reason": _word(c, refusals, served, inside),
-                    "seen": _seen(c, refusals, inside),
-                }
-                for c in near
-            ],
-            "runner_up": None
-            if guess is None
-            else {"category": guess.runner_up, "score": round(guess.runner_up_score, 3)},
-            "policy": rules.version,
-        }
+        return await self._explainer.explain(question)
 
     def _selected(self, wanted: Selection) -> Iterable[Slot]:
         now = time.time()
@@ -214,66 +130,6 @@ class HouseConsole:
                 and (needle is None or needle in facts.text.casefold())
             ):
                 yield slot
-
-
-def _could_be(facts: Facts, question: Question) -> bool:
-    return not question.model or facts.model == question.model
-
-
-def _found(
-    query: Query, near: tuple[Candidate, ...], category: CategoryRules, home: Facts | None
-) -> Found:
-    exact = next((c.facts for c in near if c.facts.text == query.text), None)
-    if exact is not None and exact.chain != query.chain:
-        exact = None
-    space = "" if home is None else home.space
-    return Found("", space, category, exact=exact, near=near)
-
-
-def _word(c: Candidate, refusals: dict[str, Any], served: str, inside: set[str]) -> str:
-    if c.facts.entry == served:
-        return "exact" if c.score >= 1.0 else "semantic"
-    refusal = refusals.get(c.facts.entry)
-    if refusal is not None:
-        return str(refusal.reason.value)
-    return "" if c.facts.entry in inside else "other-context"
-
-
-def _seen(c: Candidate, refusals: dict[str, Any], inside: set[str]) -> str:
-    refusal = refusals.get(c.facts.entry)
-    if refusal is not None:
-        return str(refusal.seen)
-    return "" if c.facts.entry in inside else "another caller, model, system prompt or setting"
-
-
-def _steps(
-    question: Question,
-    verdict: Serve | Forward,
-    guess: Guess | None,
-    near: list[Candidate],
-    same: tuple[Candidate, ...],
-) -> list[dict[str, str]]:
-    told = [("text", f"compared as: {text.normalise(question.prompt)}")]
-    if guess is not None:
-        told.append(
-            (
-                "category",
-                f"{verdict.category.name}; nearest examples {guess.best} {guess.score:.3f}, "
-                f"then {guess.runner_up or 'none'} {guess.runner_up_score:.3f}",
-            )
-        )
-    else:
-        told.append(("category", verdict.category.name))
-    told.append(("cut", f"a neighbour must reach {verdict.cut:.3f}"))
-    if near and not same:
-        told.append(("space", f"no prompt was remembered for model {question.model!r}"))
-    told += [
-        ("refused", f"{r.reason.value}: {r.candidate.facts.text[:80]!r} {r.seen}")
-        for r in verdict.refused
-    ]
-    word = "served" if isinstance(verdict, Serve) else "asked upstream"
-    told.append(("verdict", f"{word}: {verdict.reason.value}"))
-    return [{"name": name, "text": said} for name, said in told]
 
 
 def _entry(slot: Slot) -> dict[str, Any]:

@@ -6,6 +6,7 @@ here as a forwarded request.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -41,21 +42,58 @@ if TYPE_CHECKING:
 
 JSON = b"application/json"
 SSE = b"text/event-stream"
+# Seconds that an answer may still take when its client has left and it can be kept.
+FINISH = 120.0
+# The status under which nginx logs a client that closed its request.
+CLIENT_LEFT = 499
+# Without a fault, or with one of the moment, the text can be embedded when its answer is kept.
+LATER = (None, Reason.EMBED_TIMEOUT)
 # A stream's end is looked for in this many of its last bytes.
 TAIL = 4_096
 PROMPT_KEPT = 4_000
-_EXACT_LINES = (
-    (b"x-cache", b"HIT"),
-    (b"x-likewise-match", b"exact"),
-    (b"x-likewise-similarity", b"1.000"),
-    (b"x-likewise-reason", b"exact"),
-)
+MODEL_KEPT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An answer ready to be sent: what is the same for every hit of this entry in this form.
+
+    `head` is the status line and `lines` as they go over the wire.
+    """
+
+    lines: tuple[tuple[bytes, bytes], ...]
+    head: bytes
+    body: bytes
+
+    @classmethod
+    def of(cls, verdict: Serve, body: bytes, *, stream: bool) -> Ready:
+        facts, word = verdict.candidate.facts, verdict.reason.encode()
+        lines = [
+            (b"content-type", SSE if stream else JSON),
+            (b"content-length", b"%d" % len(body)),
+            (b"date", formatdate(facts.stored, usegmt=True).encode()),
+            (b"x-cache", b"HIT"),
+            (b"x-likewise-match", word),
+            (b"x-likewise-reason", word),
+            (b"x-likewise-category", verdict.category.name.encode()),
+            (b"x-likewise-entry", facts.entry.encode()),
+        ]
+        if stream:
+            lines += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % line for line in lines)
+        return cls(tuple(lines), head, body)
 
 
 class Caller(Protocol):
     """The client's end of one exchange. Writing to one who left does nothing."""
 
+    async def serve(self, ready: Ready, lines: Headers) -> None:
+        """A whole 200 out of memory, with this exchange's own header lines added."""
+
     async def reply(self, status: int, headers: Headers, body: bytes) -> None: ...
+
+    def expect(self, patience: float) -> None:
+        """From now on notice when the client leaves, and then give up after `patience` seconds."""
 
     async def start(self, status: int, headers: Headers) -> None: ...
 
@@ -77,6 +115,7 @@ class Ask:
     strict: bool
     _rules: Rules | None = None
     _plan: Bypass | Lookup | None = None
+    _hit: tuple[Serve, Ready] | None = None
 
     def settled_under(self, rules: Rules) -> bool:
         """Whether this reading of the request still holds under a policy."""
@@ -86,17 +125,31 @@ class Ask:
         """The core's plan, remembered while the policy stays the same."""
         if self._plan is None or self._rules is not rules:
             self._plan, self._rules = decide.plan(self.query, rules), rules
+            self._hit = None
         return self._plan
 
+    def remember(self, verdict: Serve, ready: Ready) -> None:
+        """Keep an exact hit's verdict for byte-identical repeats, where only time can change it."""
+        asked = self.query.directives
+        if verdict.reason is Reason.EXACT and asked.max_age is None and asked.min_fresh is None:
+            self._hit = verdict, ready
 
-@dataclass(slots=True)
+    def again(self, rules: Rules, memory: Memory, now: float) -> tuple[Serve, Ready] | None:
+        """The remembered hit, while policy and entry are the very same and the entry is fresh."""
+        hit = self._hit
+        if hit is None or self._rules is not rules:
+            return None
+        facts = hit[0].candidate.facts
+        same = memory.facts(facts.entry) is facts and facts.stored <= now < facts.expires
+        return hit if same else None
+
+
 class Trail:
-    """What happens to one exchange, as headers and the journal will tell it."""
+    """What happens to one exchange, as headers and the journal will tell it.
 
-    ask: Ask
-    id: int
-    at: float
-    began: float
+    Defaults stand on the class: most fields of most exchanges are never set.
+    """
+
     reason: Reason = Reason.EMPTY
     category: str = ""
     cut: float | None = None
@@ -114,9 +167,15 @@ class Trail:
     tokens_in: int = 0
     tokens_out: int = 0
 
+    def __init__(self, ask: Ask, number: int, at: float) -> None:
+        self.ask = ask
+        self.id = number
+        self.at = at
+        self.began = time.perf_counter()
+
     @property
-    def request(self) -> str:
-        return f"{self.id:016x}"
+    def request(self) -> bytes:
+        return b"%016x" % self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +199,27 @@ class Engine:
     ids: Callable[[], int]
     response_limit: int = 32_000_000
     clock: Callable[[], float] = time.time
-    _ready: _Ready = field(default_factory=lambda: _Ready(64_000_000))
+    _ready: _Shelf = field(default_factory=lambda: _Shelf(64_000_000))
 
     async def answer(self, ask: Ask, headers: Headers, caller: Caller) -> None:
         """Answer one request, from memory or from upstream, and record how."""
         rules = self.rules
-        trail = Trail(ask, self.ids(), self.clock(), time.perf_counter())
+        trail = Trail(ask, self.ids(), self.clock())
+        try:
+            hit = ask.again(rules, self.memory, trail.at)
+            if hit is not None:
+                await self._send(*hit, trail, caller)
+            else:
+                await self._decide(ask, rules, trail, headers, caller)
+        except asyncio.CancelledError:
+            trail.status = CLIENT_LEFT
+            raise
+        finally:
+            self._record(trail)
+
+    async def _decide(
+        self, ask: Ask, rules: Rules, trail: Trail, headers: Headers, caller: Caller
+    ) -> None:
         match ask.plan(rules):
             case Bypass() as bypass:
                 place = await self._place(bypass, ask, rules)
@@ -164,7 +238,6 @@ class Engine:
                     await self._forward(trail, headers, caller, place, rules)
             case never:
                 assert_never(never)
-        self._record(trail)
 
     async def _place(self, bypass: Bypass, ask: Ask, rules: Rules) -> Place | None:
         """Where a request that is not looked up may still leave its answer (`no-cache`)."""
@@ -176,58 +249,53 @@ class Engine:
     # -- from memory -----------------------------------------------------------------------------
 
     async def _serve(self, verdict: Serve, trail: Trail, caller: Caller) -> bool:
-        facts, ask = verdict.candidate.facts, trail.ask
-        form = ask.form
-        key = (facts.entry, facts.stored, form.stream, form.usage)
-        body = None if self.memory.shared else self._ready.get(key)
-        if body is None:
+        ready = await self._made_ready(verdict, trail.ask)
+        if ready is None:
+            return False
+        if not self.memory.shared:
+            trail.ask.remember(verdict, ready)
+        await self._send(verdict, ready, trail, caller)
+        return True
+
+    async def _send(self, verdict: Serve, ready: Ready, trail: Trail, caller: Caller) -> None:
+        facts = verdict.candidate.facts
+        trail.category, trail.cut = verdict.category.name, verdict.cut
+        trail.reason, trail.entry, trail.status = verdict.reason, facts.entry, 200
+        trail.similarity = verdict.candidate.score
+        trail.tokens_in, trail.tokens_out = facts.tokens_in, facts.tokens_out
+        lines: Headers = [
+            (
+                b"cache-status",
+                b"likewise; hit; ttl=%d; detail=%b"
+                % (facts.expires - trail.at, verdict.reason.encode()),
+            ),
+            (b"age", b"%d" % max(0, trail.at - facts.stored)),
+            (b"x-likewise-request", trail.request),
+            (b"x-likewise-similarity", b"%.3f" % verdict.candidate.score),
+        ]
+        if verdict.reason is not Reason.EXACT:
+            trail.matched = facts.text
+        tokens = facts.tokens_in + facts.tokens_out
+        self.memory.touch(facts.entry, trail.at, tokens)
+        self.meters.tokens_saved += tokens
+        await caller.serve(ready, lines)
+
+    async def _made_ready(self, verdict: Serve, ask: Ask) -> Ready | None:
+        """The entry's answer in this caller's form, or None when it cannot be had any more."""
+        facts, form = verdict.candidate.facts, ask.form
+        key = (facts.entry, facts.stored, form, verdict.reason, verdict.category.name)
+        ready = None if self.memory.shared else self._ready.get(key)
+        if ready is None:
             stored = await self.memory.read(facts)
             if stored is None:
-                return False
+                return None
             try:
                 body = ask.dialect.render(stored, streamed=facts.streamed, form=form)
             except (ValueError, KeyError, TypeError):
-                return False
-            self._ready.put(key, body)
-        exact = verdict.reason is Reason.EXACT
-        trail.reason, trail.entry, trail.similarity = verdict.reason, facts.entry, 1.0
-        trail.status = 200
-        trail.tokens_in, trail.tokens_out = facts.tokens_in, facts.tokens_out
-        if not exact:
-            trail.similarity, trail.matched = verdict.candidate.score, facts.text
-        self.memory.touch(facts.entry, trail.at, facts.tokens_in + facts.tokens_out)
-        self.meters.tokens_saved += facts.tokens_in + facts.tokens_out
-        await caller.reply(200, self._hit_headers(verdict, trail, len(body)), body)
-        return True
-
-    def _hit_headers(self, verdict: Serve, trail: Trail, size: int) -> Headers:
-        facts = verdict.candidate.facts
-        ttl = int(facts.expires - trail.at)
-        word = verdict.reason.value
-        lines: Headers = [
-            (b"content-type", SSE if trail.ask.form.stream else JSON),
-            (b"content-length", b"%d" % size),
-            (b"cache-status", f"likewise; hit; ttl={ttl}; detail={word}".encode()),
-            (b"age", b"%d" % max(0, int(trail.at - facts.stored))),
-            (b"date", _date(int(facts.stored))),
-        ]
-        if verdict.reason is Reason.EXACT:
-            lines.extend(_EXACT_LINES)
-        else:
-            lines += [
-                (b"x-cache", b"HIT"),
-                (b"x-likewise-match", b"semantic"),
-                (b"x-likewise-similarity", b"%.3f" % verdict.candidate.score),
-                (b"x-likewise-reason", word.encode()),
-            ]
-        if trail.ask.form.stream:
-            lines += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-        lines += [
-            (b"x-likewise-category", verdict.category.name.encode()),
-            (b"x-likewise-entry", facts.entry.encode()),
-            (b"x-likewise-request", trail.request.encode()),
-        ]
-        return lines
+                return None
+            ready = Ready.of(verdict, body, stream=form.stream)
+            self._ready.put(key, ready)
+        return ready
 
     # -- from upstream ---------------------------------------------------------------------------
 
@@ -235,6 +303,8 @@ class Engine:
         self, trail: Trail, headers: Headers, caller: Caller, place: Place | None, rules: Rules
     ) -> None:
         ask = trail.ask
+        # An answer that can be kept is worth finishing for the next who asks.
+        caller.expect(FINISH if place is not None else 0.0)
         if ask.query.directives.only_if_cached:
             said = "No stored answer fits, and only-if-cached forbids asking upstream."
             await self._fail(trail, caller, 504, "only_if_cached_miss", said, retry=False)
@@ -348,7 +418,7 @@ class Engine:
         ask = trail.ask
         judged = ask.dialect.judge(body, streamed=streamed, query=ask.query, strict=ask.strict)
         trail.tokens_in, trail.tokens_out = judged.tokens_in, judged.tokens_out
-        verdict = decide.admit(ask.query, place.category, judged, rules)
+        verdict = decide.admit(ask.query, place.found, judged, rules)
         match verdict:
             case Refuse(reason):
                 trail.kept = reason.value
@@ -357,7 +427,7 @@ class Engine:
             case Admit() as admitted:
                 facts = self._facts(trail, place, judged, admitted, streamed=streamed)
                 fault = place.found.fault
-                meaning = place.lookup.semantic is None and fault in (None, Reason.EMBED_TIMEOUT)
+                meaning = place.lookup.semantic is None and fault in LATER
                 await self.memory.keep(facts, body, place.found.vector, meaning=meaning)
                 trail.kept, trail.entry = "stored", facts.entry
                 self.meters.stored += 1
@@ -375,7 +445,7 @@ class Engine:
             owner=decide.owner_of(query, place.category.share),
             category=place.category.name,
             dialect=query.dialect,
-            model=query.model,
+            model=query.model[:MODEL_KEPT],
             chain=query.chain,
             text=query.text,
             stored=now,
@@ -398,8 +468,7 @@ class Engine:
         lines: Headers = [
             (b"content-type", JSON),
             (b"content-length", b"%d" % len(body)),
-            (b"x-likewise-reason", trail.reason.value.encode()),
-            (b"x-likewise-request", trail.request.encode()),
+            *_without(_miss_headers(trail, stored=False), b"cache-status"),
         ]
         if not retry:
             lines.append((b"x-should-retry", b"false"))
@@ -408,6 +477,9 @@ class Engine:
     def _record(self, trail: Trail) -> None:
         """Count and log the decision; costs the request a few microseconds."""
         query = trail.ask.query
+        prompt, matched = query.text[:PROMPT_KEPT], trail.matched[:PROMPT_KEPT]
+        if query.directives.no_store:
+            prompt = matched = ""
         result = outcome(trail.reason).value
         seconds = time.perf_counter() - trail.began
         self.meters.observe(result, trail.reason.value, trail.category, seconds)
@@ -420,7 +492,7 @@ class Engine:
                 trail.category,
                 query.dialect,
                 trail.ask.upstream.name,
-                query.model,
+                query.model[:MODEL_KEPT],
                 query.owners.key,
                 query.stream,
                 trail.status,
@@ -433,39 +505,39 @@ class Engine:
                 trail.seen,
                 trail.kept,
                 query.turns,
-                query.text[:PROMPT_KEPT],
-                trail.matched[:PROMPT_KEPT],
+                prompt,
+                matched,
                 seconds * 1000,
                 trail.embed_ms,
                 trail.search_ms,
                 trail.upstream_ms,
                 trail.tokens_in,
                 trail.tokens_out,
-            )  # fmt: skip
+            )
         )
 
 
-class _Ready:
-    """Rendered bodies by entry, version and form, bounded by bytes; least recently used go."""
+class _Shelf:
+    """Answers made ready by entry, version and form, bounded by bytes; least recently used go."""
 
     def __init__(self, most: int) -> None:
         self._most, self._size = most, 0
-        self._items: OrderedDict[tuple[str, float, bool, bool], bytes] = OrderedDict()
+        self._items: OrderedDict[tuple[object, ...], Ready] = OrderedDict()
 
-    def get(self, key: tuple[str, float, bool, bool]) -> bytes | None:
+    def get(self, key: tuple[object, ...]) -> Ready | None:
         value = self._items.get(key)
         if value is not None:
             self._items.move_to_end(key)
         return value
 
-    def put(self, key: tuple[str, float, bool, bool], value: bytes) -> None:
-        if key in self._items or len(value) > self._most:
+    def put(self, key: tuple[object, ...], value: Ready) -> None:
+        if key in self._items or len(value.body) > self._most:
             return
         self._items[key] = value
-        self._size += len(value)
+        self._size += len(value.body)
         while self._size > self._most:
             _, gone = self._items.popitem(last=False)
-            self._size -= len(gone)
+            self._size -= len(gone.body)
 
 
 def _explain(trail: Trail, verdict: Forward) -> None:
@@ -497,7 +569,7 @@ def _miss_headers(trail: Trail, *, stored: bool) -> Headers:
         (b"x-cache", b"BYPASS" if kind is Outcome.BYPASS else b"MISS"),
         (b"x-likewise-category", trail.category.encode()),
         (b"x-likewise-reason", reason.value.encode()),
-        (b"x-likewise-request", trail.request.encode()),
+        (b"x-likewise-request", trail.request),
     ]
     if trail.similarity is not None:
         lines.append((b"x-likewise-similarity", b"%.3f" % trail.similarity))
@@ -519,15 +591,3 @@ def _obstacle(answer: Answer, kind: bytes) -> Reason | None:
 
 def _without(headers: Headers, name: bytes) -> Headers:
     return [line for line in headers if line[0] != name]
-
-
-_DATES: dict[int, bytes] = {}
-
-
-def _date(second: int) -> bytes:
-    made = _DATES.get(second)
-    if made is None:
-        if len(_DATES) > 10_000:  # noqa: PLR2004 - bounded; a second's text is cheap to make again
-            _DATES.clear()
-        made = _DATES[second] = formatdate(second, usegmt=True).encode()
-    return made

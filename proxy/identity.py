@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from policies.values import Owners
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 CREDENTIAL_HEADERS = (b"authorization", b"x-api-key", b"api-key")
+# Gateways of many makes carry a caller's key in headers of their own.
+_SECRETIVE = re.compile(rb"key|token|auth|secret|credential|cookie|session")
+_PUBLIC = frozenset({b"idempotency-key", b"x-likewise-session"})
 _REMEMBERED = 10_000
+_SHORT = 512
 
 
 class Identity:
@@ -30,17 +35,24 @@ class Identity:
         known = self._known.get(key)
         if known is not None:
             return known
+        made = self._make(credential, user)
+        # What a caller can make long is not kept ten thousand times.
+        if len(credential) + len(user or "") <= _SHORT:
+            self._known[key] = made
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return made
+
+    def _make(self, credential: bytes, user: str | None) -> Owners:
         bare = bare_key(credential)
         tenant = self._tenants.get(hash_key(bare)) if self._tenants else None
-        made = Owners(
+        return Owners(
             key=self._digest(b"key", bare),
             tenant=None if tenant is None else self._digest(b"tenant", tenant.encode()),
-            user=None if user is None else self._digest(b"user", user.encode("utf-8", "replace")),
+            user=None
+            if user is None
+            else self._digest(b"user", user.encode("utf-8", "surrogatepass")),
         )
-        self._known[key] = made
-        if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
-        return made
 
     def tenant(self, name: str) -> str:
         """The partition of a declared tenant."""
@@ -48,6 +60,21 @@ class Identity:
 
     def _digest(self, kind: bytes, text: bytes) -> str:
         return hmac.new(self._secret, kind + b"\0" + text, hashlib.sha256).hexdigest()[:32]
+
+
+def is_credential(name: bytes) -> bool:
+    """Whether a header (lower case) may say who asks; when in doubt, it does."""
+    return name in CREDENTIAL_HEADERS or (
+        _SECRETIVE.search(name) is not None and name not in _PUBLIC
+    )
+
+
+def presented(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """All that a request presents of its caller, as one credential; empty where nothing is."""
+    shown = sorted(line for line in headers if is_credential(line[0]))
+    if len(shown) == 1 and shown[0][0] in CREDENTIAL_HEADERS:
+        return shown[0][1]
+    return b"".join(b"%d:%b%d:%b" % (len(n), n, len(v), v) for n, v in shown)
 
 
 def bare_key(header: bytes) -> bytes:

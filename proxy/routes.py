@@ -10,28 +10,36 @@ import asyncio
 import logging
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import orjson
 
 from proxy import directives
-from proxy.dialects.canonical import BadBody, encode, has_floats, parse
+from proxy.dialects.canonical import BadBody, digest, has_floats, parse
 from proxy.dialects.envelope import openai_error
 from proxy.dialects.listing import BY_PATH
 from proxy.dialects.ports import Frame
 from proxy.directives import BadDirective
 from proxy.engine import Ask
-from proxy.identity import CREDENTIAL_HEADERS
+from proxy.identity import CREDENTIAL_HEADERS, is_credential, presented
+from proxy.protocol import WHOLE
+from proxy.settings import is_local
 from proxy.upstream import UpstreamFault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from typing import TypeAlias
 
     from starlette.types import Message, Receive, Scope, Send
 
-    from policies.values import Directives, Owners
+    from policies.values import Directives
     from proxy.dialects.ports import Dialect
-    from proxy.engine import Engine
+    from proxy.engine import Engine, Ready
     from proxy.identity import Identity
     from proxy.settings import Upstream
     from proxy.upstream import Headers
+
+    Whole: TypeAlias = Callable[[bytes], bool]
 
 LOG = logging.getLogger("likewise.routes")
 
@@ -40,9 +48,20 @@ SHAPING = frozenset({
     b"anthropic-version", b"anthropic-beta", b"openai-beta", b"openai-organization",
     b"openai-project",
 })  # fmt: skip
-_READ = SHAPING | {*CREDENTIAL_HEADERS, b"cache-control", b"content-encoding", b"via"}
+_READ = SHAPING | {b"cache-control", b"content-encoding", b"via", b"origin"}
+# What nearly every request carries and nobody here reads.
+_PLAIN = frozenset({
+    b"host", b"user-agent", b"accept", b"content-type", b"content-length", b"accept-encoding",
+    b"connection", b"x-stainless-lang", b"x-stainless-package-version", b"x-stainless-os",
+    b"x-stainless-arch", b"x-stainless-runtime", b"x-stainless-runtime-version",
+    b"x-stainless-async", b"x-stainless-retry-count", b"x-stainless-read-timeout",
+})  # fmt: skip
 _OURS = b"x-likewise-"
+# Paths of Likewise's own are never an upstream's business.
+_RESERVED = "/v1/likewise/"
 _MEMO_BODY = 16_384
+# Reading a body of many megabytes takes long enough to be noticed by everybody else.
+_LONG = 262_144
 _MEMO_ITEMS = 4_096
 _JSON = (b"content-type", b"application/json")
 
@@ -72,19 +91,28 @@ class DataPort:
             await self._cached(dialect, scope, receive, send)
         elif scope["path"] in ("/healthz", "/readyz"):
             await self._health(scope, send)
+        elif scope["path"].startswith(_RESERVED):
+            refused = _Refused(404, "unknown_path", f"There is no {scope['path'][:80]} here.")
+            await _Caller(send).fail(refused, _openai(refused))
         else:
             await self._pass_through(scope, receive, send)
 
     # -- cached routes ---------------------------------------------------------------------------
 
     async def _cached(self, dialect: Dialect, scope: Scope, receive: Receive, send: Send) -> None:
-        caller = _Caller(send)
+        caller = _Caller(send, receive, scope.get(WHOLE))
         try:
             body = await _read(receive, self._limit)
             if body is None:
                 return  # the client left before its request was whole
-            ask = self._ask(dialect, scope, body)
+            if len(body) <= _LONG:
+                ask = self._ask(dialect, scope, body)
+            else:
+                ask = await asyncio.to_thread(self._ask, dialect, scope, body)
             await self._engine.answer(ask, scope["headers"], caller)
+        except asyncio.CancelledError:
+            if not caller.left:
+                raise
         except _Refused as refused:
             await caller.refuse(dialect, refused)
         except Exception:
@@ -92,10 +120,12 @@ class DataPort:
             if not caller.started:
                 said = "Likewise failed on this request; its log has the details."
                 await caller.refuse(dialect, _Refused(500, "internal_error", said))
+        finally:
+            caller.close()
 
     def _ask(self, dialect: Dialect, scope: Scope, body: bytes) -> Ask:
         """The request as the engine takes it; byte-identical repeats share one."""
-        seen = [line for line in scope["headers"] if line[0] in _READ or line[0].startswith(_OURS)]
+        seen = [line for line in scope["headers"] if line[0] not in _PLAIN and _matters(line[0])]
         key = (scope["path"], scope["query_string"], *seen, body)
         ask = self._memo.get(key)
         if ask is not None and ask.settled_under(self._engine.rules):
@@ -109,26 +139,29 @@ class DataPort:
         return ask
 
     def _parse(self, dialect: Dialect, scope: Scope, seen: Headers, raw: bytes) -> Ask:
-        headers = {name: value for name, value in seen}  # noqa: C416 - bytes pairs of two sources
+        headers: dict[bytes, bytes] = {}
+        for name, value in seen:  # lines of one name are one list (RFC 9110 §5.2)
+            headers[name] = headers[name] + b", " + value if name in headers else value
         _refuse_loop(seen)
         if headers.get(b"content-encoding", b"identity").lower() not in (b"identity", b""):
             said = "Request bodies must not be compressed: send Content-Encoding: identity."
             raise _Refused(415, "unsupported_content_encoding", said)
         try:
             body = parse(raw)
-            asked = self._directives(headers, body)
+            asked = self._directives(headers)
             if "cache" in body:
                 asked = directives.with_field(asked, body.pop("cache"))
-                raw = encode(body, floats=False)
+                raw = orjson.dumps(body)
         except BadBody as fault:
             raise _Refused(400, fault.code, str(fault), fault.param) from None
         except BadDirective as fault:
             raise _Refused(400, "invalid_value", str(fault), fault.param) from None
-        upstream = self._upstream(body)
+        upstream = self._upstream(dialect, body)
+        _refuse_foreign_page(seen, upstream)
         frame = Frame(
-            owners=self._owners(headers, dialect.end_user(body)),
+            owners=self._identity.owners(presented(seen), dialect.end_user(body)),
             upstream=f"{upstream.name} {upstream.base_url}",
-            headers=b"\0".join(b"%s:%s" % line for line in sorted(seen) if line[0] in SHAPING),
+            headers=shape(scope["query_string"], seen),
             directives=asked,
             floats=has_floats(raw),
         )
@@ -142,7 +175,7 @@ class DataPort:
             strict=dialect.wants_json(body),
         )
 
-    def _directives(self, headers: dict[bytes, bytes], body: dict[str, Any]) -> Directives:
+    def _directives(self, headers: dict[bytes, bytes]) -> Directives:
         ours = {
             name.decode("latin-1"): value.decode("latin-1")
             for name, value in headers.items()
@@ -157,15 +190,10 @@ class DataPort:
             raise BadDirective("x-likewise-category", said)
         return asked
 
-    def _owners(self, headers: dict[bytes, bytes], user: str | None) -> Owners:
-        for name in CREDENTIAL_HEADERS:
-            if name in headers:
-                return self._identity.owners(headers[name], user)
-        return self._identity.owners(b"", user)
-
-    def _upstream(self, body: dict[str, Any]) -> Upstream:
+    def _upstream(self, dialect: Dialect, body: dict[str, Any]) -> Upstream:
         model = body.get("model")
-        found = self._engine.upstreams.serving(model if isinstance(model, str) else "")
+        named = model if isinstance(model, str) else ""
+        found = self._engine.upstreams.serving(named, dialect.apis)
         if found is None:
             said = f"No upstream serves the model {str(model)[:80]!r}."
             raise _Refused(404, "model_not_found", said, "model")
@@ -185,6 +213,8 @@ class DataPort:
         try:
             _refuse_loop(scope["headers"])
             upstream = self._engine.upstreams.passthrough()
+            if upstream is not None:
+                _refuse_foreign_page(scope["headers"], upstream)
             if upstream is None:
                 said = "Several upstreams are configured and none is marked `passthrough: true`."
                 raise _Refused(404, "no_passthrough", said)  # noqa: TRY301 - one way out for all
@@ -199,16 +229,17 @@ class DataPort:
     async def _relay(
         self, upstream: Upstream, scope: Scope, receive: Receive, caller: _Caller
     ) -> None:
-        upload = _Upload(receive)
         has_body = any(n in (b"content-length", b"transfer-encoding") for n, _ in scope["headers"])
         headers = list(scope["headers"])
         length = next((v for n, v in headers if n == b"content-length"), None)
+        has_body = has_body and length != b"0"
+        upload = _Upload(receive, has_body=has_body)
         answer = await self._engine.upstreams.send(
             upstream,
             scope["method"],
             _target(scope),
             headers,
-            upload.chunks() if has_body and length != b"0" else None,
+            upload.chunks() if has_body else None,
             length=length,
         )
         gone = asyncio.ensure_future(upload.gone())
@@ -235,14 +266,28 @@ class _Refused(Exception):
 class _Caller:
     """The engine's `Caller` over ASGI."""
 
-    __slots__ = ("_send", "started")
+    __slots__ = ("_receive", "_send", "_task", "_watch", "_whole", "done", "left", "started")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(
+        self, send: Send, receive: Receive | None = None, whole: Whole | None = None
+    ) -> None:
         self._send = send
-        self.started = False
+        self._receive = receive
+        self._whole = whole
+        self._task: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self.started = self.done = self.left = False
+
+    async def serve(self, ready: Ready, lines: Headers) -> None:
+        self.started = self.done = True
+        if self._whole is not None:
+            own = b"".join([b"%b: %b\r\n" % line for line in lines])
+            if self._whole(b"%b%b\r\n%b" % (ready.head, own, ready.body)):
+                return
+        await self.reply(200, [*ready.lines, *lines], ready.body)
 
     async def reply(self, status: int, headers: Headers, body: bytes) -> None:
-        self.started = True
+        self.started = self.done = True
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
@@ -250,10 +295,32 @@ class _Caller:
         self.started = True
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
+    def expect(self, patience: float) -> None:
+        if self._watch is None and self._receive is not None:
+            self._task = asyncio.current_task()
+            self._watch = asyncio.create_task(self._leave(self._receive, patience))
+
+    async def _leave(self, receive: Receive, patience: float) -> None:
+        """Cancel the exchange `patience` seconds after its client has left."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        # A finished answer reads as a disconnect too.
+        if not self.done:
+            await asyncio.sleep(patience)
+        if not self.done and self._task is not None:
+            self.left = True
+            self._task.cancel()
+
+    def close(self) -> None:
+        self.done = True
+        if self._watch is not None:
+            self._watch.cancel()
+
     async def write(self, chunk: bytes) -> None:
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
     async def end(self) -> None:
+        self.done = True
         await self._send({"type": "http.response.body", "body": b""})
 
     async def refuse(self, dialect: Dialect, refused: _Refused) -> None:
@@ -272,25 +339,33 @@ class _Caller:
 class _Upload:
     """A request body on its way through, and afterwards the news that the client left."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, *, has_body: bool) -> None:
         self._receive = receive
-        self._left = asyncio.Event()
+        self._left = False
+        self._taken = asyncio.Event()
+        if not has_body:
+            self._taken.set()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         more = True
-        while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self._left.set()
-                raise UpstreamFault(499, "client_left", "The client left.")
-            if message.get("body"):
-                yield message["body"]
-            more = message.get("more_body", False)
+        try:
+            while more:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    self._left = True
+                    raise UpstreamFault(499, "client_left", "The client left.")
+                if message.get("body"):
+                    yield message["body"]
+                more = message.get("more_body", False)
+        finally:
+            self._taken.set()
 
     async def gone(self) -> None:
-        """Return when the client has left."""
+        """Return when the client has left. An answer may come before the body's end: until then
+        what arrives is the upstream's."""
+        await self._taken.wait()
         message: Message = {"type": ""}
-        while message["type"] != "http.disconnect" and not self._left.is_set():
+        while message["type"] != "http.disconnect" and not self._left:
             message = await self._receive()
 
 
@@ -325,6 +400,32 @@ def _refuse_loop(headers: Any) -> None:
         if name == b"via" and b"likewise" in value:
             said = "This request has been through Likewise already: an upstream points back at it."
             raise _Refused(508, "loop_detected", said)
+
+
+def _matters(name: bytes) -> bool:
+    return name in _READ or name.startswith(_OURS) or is_credential(name)
+
+
+def shape(query: bytes, seen: Headers) -> bytes:
+    """What outside the body shapes an answer, as one unambiguous byte string."""
+    lines = sorted(line for line in seen if line[0] in SHAPING)
+    return digest(query, *(part for line in lines for part in line))
+
+
+def _refuse_foreign_page(headers: Headers, upstream: Upstream) -> None:
+    """A page of another site may make a browser ask here; it must not spend the operator's key."""
+    origin = next((value for name, value in headers if name == b"origin"), None)
+    if (
+        origin is None
+        or upstream.api_key is None
+        or any(n in CREDENTIAL_HEADERS for n, _ in headers)
+    ):
+        return
+    if not is_local(urlsplit(origin.decode("latin-1")).hostname or ""):
+        said = (
+            "A web page of another origin may not use the key configured here; send one of its own."
+        )
+        raise _Refused(403, "foreign_origin", said)
 
 
 def _target(scope: Scope) -> str:

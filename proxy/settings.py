@@ -336,6 +336,9 @@ def _whole(
             "or write `upstreams:` into a file (`likewise init`) and name it with -c"
         )
         yield document.problem(("upstreams",) if document.value else (), said)
+    if document.at(("store", "encrypt")) == "aes-gcm":
+        said = "this version cannot encrypt what it stores; put the store on an encrypted volume"
+        yield document.problem(("store", "encrypt"), said)
     if not is_local(server.admin_host) and "LIKEWISE_ADMIN_TOKEN" not in secrets:
         said = (
             f"the admin port would be open to others on {server.admin_host}; set "
@@ -376,11 +379,7 @@ _NOW = ("0s", "0m", "0h", "0d", "0", 0)
 _NO_STALE = "an expired entry is asked again, never served"
 
 NOT_YET = (
-    NotYet("server.tls", "the data port speaks plain HTTP; put a TLS terminator in front"),
     NotYet("server.cors", "no CORS header is sent"),
-    NotYet("upstreams.*.proxy", "upstreams are reached directly"),
-    NotYet("upstreams.*.ca", "the system's own certificates are used"),
-    NotYet("store.encrypt", "what is stored is not encrypted", runs=("off",)),
     NotYet("index.storage", "vectors are kept as float32", runs=("float32",)),
     NotYet("index.pca", "vectors keep all their dimensions"),
     NotYet("index.eviction", "the least recently used entry goes first", runs=("lru",)),

@@ -40,6 +40,6 @@ def events(stream: bytes) -> Iterator[Event]:
 
 
 def frame(data: bytes, name: bytes = b"") -> bytes:
-    """One event on the wire. `data` must hold no line break."""
+    """One event on the wire, a `data` line for each line of its data."""
     head = b"event: " + name + b"\n" if name else b""
-    return head + b"data: " + data + b"\n\n"
+    return head + b"data: " + b"\ndata: ".join(_LINES.split(data)) + b"\n\n"

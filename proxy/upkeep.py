@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from index.errors import StoreError
@@ -52,10 +53,8 @@ class Upkeep:
     async def run(self) -> None:
         """Turn once a second until cancelled."""
         while True:
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._reload.wait(), PERIOD)
-            except TimeoutError:
-                pass
             self._reload.clear()
             self._turn += 1
             for step in (self._watch, self._evict, self._tend, self._sweep):
@@ -84,7 +83,7 @@ class Upkeep:
             changed = await asyncio.to_thread(reread, self._settings)
         except PolicyError as fault:
             self.refused_edit = str(fault)
-            LOG.error("the policy file was changed but not taken over:\n%s", fault)
+            LOG.error("the changed policy is not taken over: %s", fault)  # noqa: TRY400 - no trace
             return
         self.refused_edit = ""
         if changed.rules.version == self._engine.rules.version and not self._turn:

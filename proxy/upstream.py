@@ -7,6 +7,7 @@ environment. Nothing here decides or stores.
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING
 import aiohttp
 from yarl import URL
 
+from index.errors import SetupError
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Container, Iterable, Sequence
 
     from proxy.settings import Upstream
 
@@ -23,6 +26,8 @@ Headers = list[tuple[bytes, bytes]]
 
 VIA = b"1.1 likewise"
 POOL = 1_000
+# How long a request may wait for a free connection besides the time to make one.
+POOL_WAIT = 2.0
 # RFC 9110 §7.6.1, and what the client library sets itself.
 HOP = frozenset({
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
@@ -51,8 +56,8 @@ class Answer:
     response: aiohttp.ClientResponse
 
     def header(self, name: str) -> str:
-        value: str = self.response.headers.get(name, "")
-        return value
+        """A header's value, several lines of it joined as RFC 9110 §5.2 says."""
+        return ", ".join(self.response.headers.getall(name, ()))
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises `UpstreamFault` when it breaks off."""
@@ -85,11 +90,19 @@ class Upstreams:
     def __init__(self, configured: Sequence[Upstream]) -> None:
         self._configured = tuple(configured)
         self._session: aiohttp.ClientSession | None = None
+        self._contexts: dict[str, ssl.SSLContext] = {}
 
-    def serving(self, model: str) -> Upstream | None:
-        """The first upstream whose model list admits `model`."""
+    def serving(self, model: str, apis: Container[str]) -> Upstream | None:
+        """The first upstream whose model list admits `model`.
+
+        Of several, only one that takes the keys of the caller's own API: a key of one vendor is
+        never shown to another.
+        """
+        alone = len(self._configured) == 1
         for upstream in self._configured:
-            if any(fnmatchcase(model, glob) for glob in upstream.models):
+            if (alone or upstream.api in apis) and any(
+                fnmatchcase(model, glob) for glob in upstream.models
+            ):
                 return upstream
         return None
 
@@ -100,8 +113,15 @@ class Upstreams:
         return next((u for u in self._configured if u.passthrough), None)
 
     async def start(self) -> None:
+        """Open the pool. Raises `SetupError` where a `ca` bundle cannot be read."""
+        for upstream in self._configured:
+            try:
+                self._trust(upstream)
+            except OSError as fault:
+                said = f"upstream {upstream.name}: ca {upstream.ca} is no readable PEM bundle"
+                raise SetupError(f"{said} ({fault.strerror or fault})") from fault
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=POOL, limit_per_host=0, keepalive_timeout=30),
+            connector=aiohttp.TCPConnector(limit=0, limit_per_host=POOL, keepalive_timeout=30),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -138,6 +158,8 @@ class Upstreams:
                 data=body,
                 allow_redirects=False,
                 timeout=_timeout(to),
+                proxy=to.proxy.reveal() if to.proxy is not None else None,
+                ssl=self._trust(to),
             )
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as fault:
             said = f"Upstream {to.name} could not be reached: {_cause(fault)}."
@@ -152,7 +174,17 @@ class Upstreams:
         if connection is not None and connection.protocol is not None:
             # The wait for the first byte is over; between chunks another patience rules.
             connection.protocol.read_timeout = to.idle
+            connection.protocol.start_timeout()
         return Answer(response.status, incoming(response.raw_headers), response)
+
+    def _trust(self, to: Upstream) -> ssl.SSLContext | bool:
+        """Whose certificates are believed: the system's, or those of the upstream's `ca` bundle."""
+        if to.ca is None:
+            return True
+        known = self._contexts.get(to.ca)
+        if known is None:
+            known = self._contexts[to.ca] = ssl.create_default_context(cafile=to.ca)
+        return known
 
     async def close(self) -> None:
         if self._session is not None:
@@ -164,7 +196,8 @@ def join(base_url: str, target: str) -> str:
     base = base_url.rstrip("/")
     if base.endswith("/v1") and (target == "/v1" or target.startswith(("/v1/", "/v1?"))):
         target = target[3:]
-    return base + target
+    # Without a slash, `@elsewhere` or `*` would become part of the host.
+    return base + target if target.startswith(("/", "?")) or not target else f"{base}/{target}"
 
 
 def outgoing(
@@ -173,11 +206,12 @@ def outgoing(
     """The caller's headers as upstream sees them: no hop-by-hop ones, none of ours, our `Via`."""
     dropped = HOP | _OURS | nominated(headers)
     made = [
-        (name.decode("latin-1"), value.decode("latin-1"))
+        (name.decode("latin-1"), _text(value))
         for name, value in headers
         if name not in dropped and not name.startswith(_CONTROLS)
     ]
     made = [(n, v if n != "cookie" else own_cookie_out(v)) for n, v in made]
+    made = [(n, v) for n, v in made if v or n != "cookie"]
     names = {name for name, _ in made}
     if identity:
         made = [(name, value) for name, value in made if name != "accept-encoding"]
@@ -188,6 +222,14 @@ def outgoing(
         made.append(("content-length", length.decode("latin-1")))
     made.append(("via", VIA.decode()))
     return made
+
+
+def _text(value: bytes) -> str:
+    """A header's value for a client library that writes UTF-8."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def own_cookie_out(value: str) -> str:
@@ -222,7 +264,7 @@ def nominated(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
 
 def _timeout(to: Upstream) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(
-        total=None, connect=None, sock_connect=to.connect, sock_read=to.first_byte
+        total=None, connect=to.connect + POOL_WAIT, sock_connect=to.connect, sock_read=to.first_byte
     )
 
 

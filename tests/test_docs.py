@@ -11,7 +11,7 @@ import click
 import pytest
 
 from policies.verdicts import Reason
-from proxy.cli import main
+from proxy.cli import cli as main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from policies.errors import PolicyError
-from proxy.cli import main
+from proxy.cli import cli as main
 from proxy.settings import load
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,8 +13,9 @@ from typing import Any
 import orjson
 
 MAX_DEPTH = 100
-_LARGEST = 2**64 - 1
-_FLOATS = re.compile(rb"\d\.0*(?![0-9])|\d\.\d*[eE]|\d[eE][+-]?\d")
+_LEAST, _LARGEST = -(2**63), 2**64 - 1
+# The last form: a fraction longer than a float's 15 sure digits may round to a whole number.
+_FLOATS = re.compile(rb"\d\.0*(?![0-9])|\d\.\d*[eE]|\d[eE][+-]?\d|\d[\d.]{16}")
 
 
 class BadBody(ValueError):
@@ -104,10 +105,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _bounded(digits: str) -> int:
     # Beyond 64 bits the fast parser falls back to a float, and two numbers would share a key.
-    if (
-        len(digits) > len(str(_LARGEST))
-        or not -_LARGEST // 2 - 1 <= (value := int(digits)) <= _LARGEST
-    ):
+    if len(digits) > len(str(_LARGEST)) or not _LEAST <= (value := int(digits)) <= _LARGEST:
         raise BadBody("invalid_json", "A number in the request body is out of range.")
     return value
 

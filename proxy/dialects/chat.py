@@ -7,16 +7,19 @@ matched exactly.
 from __future__ import annotations
 
 import re
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
 from policies.values import AnswerFacts, Query
 from policies.verdicts import Reason
-from proxy.dialects.canonical import digest, encode
+from proxy.dialects.canonical import MAX_DEPTH, depth, digest, encode
 from proxy.dialects.envelope import openai_error
 from proxy.dialects.ports import Form, Frame
 from proxy.sse import Event, events, frame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Forwarded, but no part of the key: they do not shape the answer's content.
 TRANSPORT = frozenset({
@@ -41,15 +44,21 @@ BYPASS = {
 }
 SYSTEM = frozenset({"system", "developer"})
 DONE = b"[DONE]"
-# At a line's start only: inside JSON a line break is escaped, so content cannot feign it.
-_END = re.compile(rb"(?:\A|[\r\n])data: ?\[DONE\]")
+_PER_CHUNK = frozenset({"choices", "obfuscation"})
+_LATEST = frozenset({"usage", "service_tier", "system_fingerprint"})
+# At a line's start only: inside JSON a line break is escaped, so content cannot feign it. The last
+# bytes may begin in the middle of a line, so their own start counts only where nothing follows.
+_END = re.compile(rb"[\r\n]data: ?\[DONE\]|\A\s*data: ?\[DONE\]\s*\Z")
 _PIECE = 24
+_MOST_ITEMS = 1_000  # of one list that a stream builds up by index
+_MOST_TOKENS = 2**40
 
 
 class Chat:
     """`POST /v1/chat/completions`."""
 
     name = "chat"
+    apis = frozenset({"openai", "azure"})
     paths = ("/v1/chat/completions", "/chat/completions")
 
     def end_user(self, body: dict[str, Any]) -> str | None:
@@ -89,7 +98,7 @@ class Chat:
                 encode(instructions, floats=around.floats),
                 encode(last, floats=around.floats),
             ),
-            chain=digest(encode(turns, floats=around.floats)).hex()[:32] if turns else "",
+            chain=_chain(turns, around),
             text=text,
             turns=sum(1 for turn in turns if turn.get("role") == "user"),
             stream=form.stream,
@@ -104,7 +113,7 @@ class Chat:
         size = len(answer)
         try:
             whole = _accumulate(answer) if streamed else orjson.loads(answer)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
             return AnswerFacts(size, Reason.INVALID_JSON)
         if whole is None:
             return AnswerFacts(size, Reason.INCOMPLETE)
@@ -148,6 +157,15 @@ class Chat:
 Parts: TypeAlias = tuple[list[Any], list[dict[str, Any]], Any, str, Reason | None]
 
 
+def _chain(turns: list[dict[str, Any]], around: Frame) -> str:
+    """The digest of what came before; a session whose turns are not sent stands for them."""
+    session = around.directives.session
+    if not turns and session is None:
+        return ""
+    said = encode(turns, floats=around.floats)
+    return digest(said, b"" if session is None else session.encode()).hex()[:32]
+
+
 def _split(messages: Any) -> Parts | None:
     """Messages as (instructions with their places, earlier turns, last turn without its text,
     that text, why it may not be matched by meaning); None where the shape is not known."""
@@ -185,25 +203,17 @@ def _last_text(message: dict[str, Any]) -> tuple[str | None, Any]:
 
 
 def _oddity(last: dict[str, Any]) -> Reason:
-    if last["role"] in ("tool", "function"):
-        return Reason.TOOLS
-    content = last.get("content")
-    if isinstance(content, list) and not all(
-        isinstance(part, dict) and part.get("type") == "text" for part in content
-    ):
-        return Reason.MULTIMODAL
-    return Reason.UNSUPPORTED
+    return _turn_oddity(last) or Reason.UNSUPPORTED
 
 
 def _turn_oddity(turn: dict[str, Any]) -> Reason | None:
     if turn["role"] in ("tool", "function") or turn.get("tool_calls") or turn.get("function_call"):
         return Reason.TOOLS
     content = turn.get("content")
-    if isinstance(content, list) and not all(
+    wordless = isinstance(content, list) and not all(
         isinstance(part, dict) and part.get("type") == "text" for part in content
-    ):
-        return Reason.MULTIMODAL
-    return None
+    )
+    return Reason.MULTIMODAL if wordless or turn.get("audio") else None
 
 
 def _bypass(body: dict[str, Any]) -> Reason | None:
@@ -234,15 +244,16 @@ def _concludes(data: bytes) -> bool:
         return False
     if not isinstance(chunk, dict):
         return False
-    choices = chunk.get("choices") or ()
+    choices = chunk.get("choices")
     return chunk.get("error") is not None or any(
-        isinstance(choice, dict) and choice.get("finish_reason") for choice in choices
+        isinstance(choice, dict) and choice.get("finish_reason")
+        for choice in (choices if isinstance(choices, list) else ())
     )
 
 
 def _count(usage: Any, key: str) -> int:
     value = usage.get(key)
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and 0 <= value < _MOST_TOKENS else 0
 
 
 def _fault(whole: Any, query: Query, strict: bool) -> Reason | None:
@@ -256,15 +267,29 @@ def _fault(whole: Any, query: Query, strict: bool) -> Reason | None:
         message = choice.get("message") if isinstance(choice, dict) else None
         if not isinstance(message, dict):
             return Reason.INCOMPLETE
-        calls = bool(message.get("tool_calls") or message.get("function_call"))
-        allowed = ("stop", "tool_calls", "function_call") if query.exact_only else ("stop",)
-        if choice.get("finish_reason") not in allowed or message.get("refusal"):
-            return Reason.FINISH_REASON
-        content = message.get("content")
-        if not content and not calls:
-            return Reason.INCOMPLETE
-        if strict and content and not _is_json(content):
-            return Reason.INVALID_JSON
+        reason = _message_fault(message, choice.get("finish_reason"), query, strict)
+        if reason is not None:
+            return reason
+    return None if depth(whole) <= MAX_DEPTH else Reason.INVALID_JSON
+
+
+def _message_fault(
+    message: dict[str, Any], finish: Any, query: Query, strict: bool
+) -> Reason | None:
+    calls = message.get("tool_calls") or []
+    content = message.get("content")
+    if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+        return Reason.INVALID_JSON
+    if content is not None and not isinstance(content, str | list):
+        return Reason.INVALID_JSON
+    called = bool(calls or message.get("function_call"))
+    allowed = ("stop", "tool_calls", "function_call") if query.exact_only else ("stop",)
+    if finish not in allowed or message.get("refusal") or (called and not query.exact_only):
+        return Reason.FINISH_REASON
+    if not content and not called:
+        return Reason.INCOMPLETE
+    if strict and content and not _is_json(content):
+        return Reason.INVALID_JSON
     return None
 
 
@@ -276,10 +301,15 @@ def _is_json(content: Any) -> bool:
     return True
 
 
+def _events(stream: bytes) -> Iterator[Event]:
+    """The stream's events. Its end is known by `[DONE]` already, before the empty line is there."""
+    return events(stream + b"\n\n" if stream.rstrip(b"\r\n").endswith(DONE) else stream)
+
+
 def _chunks(stream: bytes) -> tuple[list[dict[str, Any]], bool]:
     """The stream's parsed chunks, and whether its terminal event came."""
     chunks: list[dict[str, Any]] = []
-    for event in events(stream):
+    for event in _events(stream):
         if event.data == DONE:
             return chunks, True
         parsed = orjson.loads(event.data)
@@ -297,16 +327,19 @@ def _accumulate(stream: bytes) -> dict[str, Any] | None:
     failed = next((c for c in chunks if c.get("error") is not None), None)
     if failed is not None:
         return failed
-    whole = {k: v for k, v in chunks[0].items() if k not in ("choices", "usage", "obfuscation")}
-    whole["object"] = "chat.completion"
+    whole: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
     for chunk in chunks:
         for choice in chunk.get("choices") or ():
             _fold_choice(choices, choice)
-        for key in ("usage", "service_tier", "system_fingerprint"):
-            if chunk.get(key) is not None:
-                whole[key] = chunk[key]
+        for key, value in chunk.items():
+            # Azure's first chunk has an empty `id` and `model`; the real ones come after it.
+            if key not in _PER_CHUNK and (key in _LATEST or not whole.get(key)):
+                whole[key] = value if value is not None else whole.get(key)
+    whole["object"] = "chat.completion"
     whole["choices"] = [choices[index] for index in sorted(choices)]
+    if whole.get("usage", ...) is None:
+        del whole["usage"]
     return whole
 
 
@@ -331,18 +364,27 @@ def _fold_choice(choices: dict[int, dict[str, Any]], choice: dict[str, Any]) -> 
 
 
 def _fold(into: dict[str, Any], delta: dict[str, Any]) -> None:
-    """Adds one delta: strings and lists append, indexed list items merge, the rest replaces."""
+    """Adds one delta: strings and lists append, indexed list items merge, the rest replaces.
+
+    Raises TypeError where text and parts are mixed: there is no saying what they amount to.
+    """
     for key, value in delta.items():
         old = into.get(key)
-        if old is None or key in ("role", "type", "id"):
+        if not old and (value is not None or key not in into):
             into[key] = _strip_index(value) if isinstance(value, list) else value
+        elif not value:
+            continue
+        elif key in ("role", "type", "id"):
+            into[key] = value
         elif isinstance(value, str) and isinstance(old, str):
             into[key] = old + value
         elif isinstance(value, list) and isinstance(old, list):
             _fold_list(old, value)
         elif isinstance(value, dict) and isinstance(old, dict):
             _fold(old, value)
-        elif value is not None:
+        elif isinstance(value, str | list | dict) or isinstance(old, str | list | dict):
+            raise TypeError(f"{key} changes its kind within the stream")
+        else:
             into[key] = value
 
 
@@ -356,6 +398,8 @@ def _fold_list(into: list[Any], items: list[Any]) -> None:
     for item in items:
         if isinstance(item, dict) and isinstance(item.get("index"), int):
             rest = {k: v for k, v in item.items() if k != "index"}
+            if not 0 <= item["index"] < _MOST_ITEMS:
+                raise ValueError("an index is out of range")
             while len(into) <= item["index"]:
                 into.append({})
             _fold(into[item["index"]], rest)
@@ -365,12 +409,17 @@ def _fold_list(into: list[Any], items: list[Any]) -> None:
 
 def _with_usage(stream: bytes, wanted: bool) -> bytes:
     """The stored events, the usage chunk left out where this caller did not ask for it."""
-    kept = [event for event in events(stream) if wanted or not _only_usage(event)]
-    return b"".join(frame(event.data, event.name) for event in kept)
+    made: list[bytes] = []
+    for event in _events(stream):
+        if wanted or not _only_usage(event):
+            made.append(frame(event.data, event.name))
+        if event.data == DONE:
+            break
+    return b"".join(made)
 
 
 def _only_usage(event: Event) -> bool:
-    if b'"usage"' not in event.data or event.data == DONE:
+    if b'"usage"' not in event.data:
         return False
     chunk = orjson.loads(event.data)
     return chunk.get("usage") is not None and not chunk.get("choices")
@@ -382,8 +431,8 @@ def _stream(whole: dict[str, Any], usage: bool) -> bytes:
         "object": "chat.completion.chunk"
     }
     made: list[dict[str, Any]] = []
-    for choice in whole["choices"]:
-        made.extend(_deltas(choice))
+    for position, choice in enumerate(whole["choices"]):
+        made.extend(_deltas(choice, position))
     chunks = [head | {"choices": [one]} for one in made]
     if usage:
         chunks = [chunk | {"usage": None} for chunk in chunks]
@@ -391,10 +440,10 @@ def _stream(whole: dict[str, Any], usage: bool) -> bytes:
     return b"".join(frame(orjson.dumps(chunk)) for chunk in chunks) + frame(DONE)
 
 
-def _deltas(choice: dict[str, Any]) -> list[dict[str, Any]]:
+def _deltas(choice: dict[str, Any], position: int) -> list[dict[str, Any]]:
     """One choice as chunks: role, content in pieces, everything else whole, finish."""
     message = dict(choice["message"])
-    index = choice.get("index", 0)
+    index = choice.get("index", position)
     rest = {
         k: v
         for k, v in choice.items()
@@ -402,12 +451,16 @@ def _deltas(choice: dict[str, Any]) -> list[dict[str, Any]]:
     }
     content = message.pop("content", None)
     calls = message.pop("tool_calls", None)
-    first = {"role": message.pop("role", "assistant"), "content": "" if content else None}
+    text = content if isinstance(content, str) else ""
+    first = {
+        "role": message.pop("role", "assistant"),
+        "content": "" if isinstance(content, str) else content,
+    }
     deltas: list[dict[str, Any]] = [first]
     deltas.extend({key: value} for key, value in message.items() if value is not None)
-    deltas.extend({"content": piece} for piece in _pieces(content or ""))
+    deltas.extend({"content": piece} for piece in _pieces(text))
     if calls:
-        deltas.append({"tool_calls": [{"index": i} | call for i, call in enumerate(calls)]})
+        deltas.append({"tool_calls": [call | {"index": i} for i, call in enumerate(calls)]})
     if message.get("refusal", ...) is None:
         first["refusal"] = None
     chunks: list[dict[str, Any]] = [

@@ -42,6 +42,10 @@ class Dialect(Protocol):
     def name(self) -> str: ...
 
     @property
+    def apis(self) -> frozenset[str]:
+        """Upstreams of which kinds take the keys of this API's callers."""
+
+    @property
     def paths(self) -> tuple[str, ...]:
         """The paths it answers, with and without `/v1`."""
 

@@ -1,0 +1,663 @@
+"""May a remembered answer stand in: every reason the core can give, and every wall between two."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policies import decide
+from policies.values import (
+    AnswerFacts,
+    Candidate,
+    CategoryRules,
+    ContextMode,
+    ContextRules,
+    Directives,
+    Facts,
+    Found,
+    Overrides,
+    Owners,
+    Query,
+    Reach,
+    Rules,
+    Share,
+    Snapshot,
+    Threshold,
+)
+from policies.verdicts import BYPASSES, Admit, Bypass, Forward, Lookup, Reason, Refuse, Serve
+
+NOW = 10_000.0
+GUARDS = ("numbers", "negation", "entities", "units", "order")
+OWNERS = Owners(key="k1", tenant="t1", user="u1")
+DEFAULTS = CategoryRules("default", Threshold(0.9), ttl=3600, guards=GUARDS)
+PERSONAL = replace(DEFAULTS, name="personal", share=Share.USER, patterns=(r"\bmy account\b",))
+RULES = Rules(DEFAULTS, (PERSONAL,))
+QUERY = Query(
+    dialect="openai",
+    upstream="main",
+    model="m",
+    owners=OWNERS,
+    fingerprint=b"\x01" * 32,
+    chain="",
+    text="How do I boil an egg?",
+)
+FACTS = Facts(
+    entry="e" * 32,
+    space="s" * 32,
+    owner="k1",
+    category="default",
+    dialect="openai",
+    model="m",
+    chain="",
+    text="How do I boil an egg",
+    stored=NOW - 100,
+    expires=NOW + 100,
+    gone=NOW + 1000,
+    size=10,
+)
+
+
+def lookup(query: Query, rules: Rules = RULES) -> Lookup:
+    planned = decide.plan(query, rules)
+    assert isinstance(planned, Lookup)
+    return planned
+
+
+def found(*near: Candidate, exact: Facts | None = None, fault: Reason | None = None) -> Found:
+    return Found("e" * 32, "s" * 32, None, exact=exact, near=near, fault=fault)
+
+
+def near(score: float, **changes: object) -> Candidate:
+    return Candidate(replace(FACTS, **changes), score)  # type: ignore[arg-type]
+
+
+def choose(
+    *candidates: Candidate,
+    exact: Facts | None = None,
+    fault: Reason | None = None,
+    query: Query = QUERY,
+    rules: Rules = RULES,
+) -> Serve | Forward:
+    return decide.choose(query, found(*candidates, exact=exact, fault=fault), Snapshot(NOW, rules))
+
+
+def told(**directives: object) -> Query:
+    return replace(QUERY, directives=Directives(**directives))  # type: ignore[arg-type]
+
+
+def ruled(**changes: object) -> Rules:
+    return Rules(replace(DEFAULTS, **changes))  # type: ignore[arg-type]
+
+
+# -- plan ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", sorted(BYPASSES))
+def test_what_the_dialect_excludes_is_bypassed(reason: Reason) -> None:
+    """A query that its dialect cannot cache is neither looked up nor stored, for its reason."""
+    assert decide.plan(replace(QUERY, bypass=reason), RULES) == Bypass(reason, "default")
+
+
+@pytest.mark.parametrize(
+    ("query", "rules", "reason"),
+    [
+        (told(no_store=True), RULES, Reason.NO_STORE),
+        (told(no_store=True, no_cache=True), RULES, Reason.NO_STORE),
+        (told(reach=Reach.OFF), RULES, Reason.MODE_OFF),
+        (QUERY, ruled(cache=False), Reason.CATEGORY_OFF),
+        (replace(QUERY, temperature=1.1), RULES, Reason.SAMPLING),
+        (QUERY, ruled(max_temperature=0.9), Reason.SAMPLING),
+        (replace(QUERY, temperature=0.1), ruled(max_temperature=0.0), Reason.SAMPLING),
+    ],
+)
+def test_bypasses_leave_nothing_behind(query: Query, rules: Rules, reason: Reason) -> None:
+    """What may not be cached has no place to be stored in either."""
+    assert decide.plan(query, rules) == Bypass(reason, "default", None)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "most"), [(None, 1.0), (1.0, 1.0), (0.0, 0.0), (0.0, 0.9), (2.0, 2.0)]
+)
+def test_temperature_up_to_the_bound_is_looked_up(temperature: float | None, most: float) -> None:
+    """The bound itself is allowed, and an absent temperature counts as the provider's 1."""
+    query = replace(QUERY, temperature=temperature)
+    assert isinstance(decide.plan(query, ruled(max_temperature=most)), Lookup)
+
+
+def test_no_cache_is_not_read_but_kept() -> None:
+    """`no-cache` goes upstream and leaves its answer where the same question would look."""
+    planned = decide.plan(told(no_cache=True), RULES)
+    assert planned == Bypass(Reason.WRITE_ONLY, "default", lookup(QUERY))
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        (QUERY, None),
+        (told(reach=Reach.SHADOW), None),
+        (told(reach=Reach.EXACT), Reason.MODE_OFF),
+        (replace(QUERY, exact_only=Reason.TOOLS), Reason.TOOLS),
+        (replace(QUERY, text="x " * 20_000), Reason.TOO_LONG),
+        (replace(QUERY, text="如何重置密码"), Reason.LANGUAGE),
+        (replace(QUERY, text="?!"), Reason.UNSUPPORTED),
+        (replace(QUERY, text="Close my account"), None),
+        (
+            replace(QUERY, text="Close my account", owners=Owners("k1")),
+            Reason.CATEGORY_OFF,
+        ),
+    ],
+)
+def test_meaning_is_used_only_where_it_may(query: Query, reason: Reason | None) -> None:
+    """Tools, other scripts, long texts and personal questions of nobody are matched exactly."""
+    assert lookup(query).semantic == reason
+
+
+def test_the_category_told_rules_the_plan() -> None:
+    """A category named in the header decides over caching, before anything is embedded."""
+    rules = Rules(DEFAULTS, (replace(DEFAULTS, name="off", cache=False),))
+    assert decide.plan(told(category="off"), rules) == Bypass(Reason.CATEGORY_OFF, "off")
+    planned = decide.plan(told(category="default"), rules)
+    assert isinstance(planned, Lookup)
+    assert planned.category == DEFAULTS
+
+
+# -- walls -----------------------------------------------------------------------------------------
+
+WALLS = {
+    "fingerprint": replace(QUERY, fingerprint=b"\x02" * 32),
+    "upstream": replace(QUERY, upstream="other"),
+    "dialect": replace(QUERY, dialect="anthropic"),
+    "key": replace(QUERY, owners=replace(OWNERS, key="k2")),
+    "namespace": told(namespace="n"),
+}
+SAME = {
+    "stream": replace(QUERY, stream=True),
+    "usage": replace(QUERY, wants_usage=True),
+    "user": replace(QUERY, owners=replace(OWNERS, user="u2")),
+    "tenant": replace(QUERY, owners=replace(OWNERS, tenant=None)),
+    "turns": replace(QUERY, turns=3),
+    "no namespace": told(namespace=""),
+    "other wishes": told(threshold=0.99, ttl=3.0, max_age=1.0, tags=("a",), session="s"),
+}
+
+
+@pytest.mark.parametrize("name", WALLS)
+def test_a_wall_parts_both_entry_and_space(name: str) -> None:
+    """Another caller, upstream, dialect, namespace or request shape never meets this one."""
+    mine, other = lookup(QUERY), lookup(WALLS[name])
+    assert mine.entry != other.entry
+    assert mine.space != other.space
+
+
+@pytest.mark.parametrize("changed", [{"chain": "c1"}, {"text": "How do I boil an egg? "}])
+def test_text_and_conversation_part_the_entry_only(changed: dict[str, str]) -> None:
+    """Another text or conversation is another entry, and a neighbour in the same space."""
+    mine, other = lookup(QUERY), lookup(replace(QUERY, **changed))
+    assert mine.entry != other.entry
+    assert mine.space == other.space
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_what_does_not_shape_the_answer_parts_nothing(name: str) -> None:
+    """Streaming, usage, wishes and, under `share: key`, the end user lead to one entry."""
+    assert lookup(SAME[name]) == lookup(QUERY)
+
+
+@pytest.mark.parametrize(
+    ("share", "owners", "owner"),
+    [
+        (Share.EVERYONE, OWNERS, "everyone"),
+        (Share.TENANT, OWNERS, "t1"),
+        (Share.TENANT, Owners("k1", user="u1"), "k1"),
+        (Share.KEY, OWNERS, "k1"),
+        (Share.USER, OWNERS, "k1:u1"),
+        (Share.USER, Owners("k1", tenant="t1"), "k1"),
+    ],
+)
+def test_the_owner_is_who_may_share(share: Share, owners: Owners, owner: str) -> None:
+    """Each rule of sharing has its own partition; a missing tenant or user falls to the key."""
+    assert decide.owner_of(replace(QUERY, owners=owners), share) == owner
+
+
+@pytest.mark.parametrize(
+    ("share", "other", "together"),
+    [
+        (Share.USER, replace(OWNERS, user="u2"), False),
+        (Share.USER, replace(OWNERS, key="k2"), False),
+        (Share.KEY, replace(OWNERS, user="u2"), True),
+        (Share.KEY, replace(OWNERS, key="k2"), False),
+        (Share.TENANT, replace(OWNERS, key="k2"), True),
+        (Share.TENANT, replace(OWNERS, tenant="t2"), False),
+        (Share.TENANT, Owners("k2"), False),
+        (Share.EVERYONE, Owners("k9", "t9", "u9"), True),
+    ],
+)
+def test_who_meets_whom(share: Share, other: Owners, *, together: bool) -> None:
+    """Two callers look in one place exactly when the policy lets them share."""
+    rules = ruled(share=share)
+    mine, theirs = lookup(QUERY, rules), lookup(replace(QUERY, owners=other), rules)
+    assert (mine.entry == theirs.entry) is together
+    assert (mine.space == theirs.space) is together
+
+
+def test_a_category_found_late_is_scoped_by_its_own_rule() -> None:
+    """Once embedding shows a question to be personal, it looks in the user's own partition."""
+    late = decide.scope(QUERY, PERSONAL, RULES)
+    theirs = decide.scope(replace(QUERY, owners=replace(OWNERS, user="u2")), PERSONAL, RULES)
+    assert late.category == PERSONAL
+    assert len({late.entry, theirs.entry, lookup(QUERY).entry}) == 3
+
+
+_NAMES = st.text(st.characters(codec="utf-8"), max_size=8)
+_DIGESTS = st.text("0123456789abcdef", min_size=4, max_size=4)
+_QUERIES = st.builds(
+    Query,
+    dialect=_NAMES,
+    upstream=_NAMES,
+    model=st.just("m"),
+    owners=st.builds(Owners, _DIGESTS, st.none() | _DIGESTS, st.none() | _DIGESTS),
+    fingerprint=st.binary(max_size=8),
+    chain=_NAMES,
+    text=_NAMES,
+    directives=st.builds(Directives, namespace=st.none() | _NAMES),
+)
+
+
+def _key(query: Query, share: Share) -> tuple[object, ...]:
+    """What the contract says makes an entry, told apart by position."""
+    owners = query.owners
+    owner: object = owners.key
+    if share is Share.EVERYONE:
+        owner = None
+    elif share is Share.TENANT and owners.tenant is not None:
+        owner = (owners.tenant,)
+    elif share is Share.USER and owners.user is not None:
+        owner = (owners.key, owners.user)
+    namespace = query.directives.namespace or ""
+    walls = (owner, query.upstream, query.dialect, namespace, query.fingerprint)
+    return (*walls, query.chain, query.text)
+
+
+def _scoped(query: Query, share: Share) -> Lookup:
+    return decide.scope(query, None, ruled(share=share))
+
+
+@settings(max_examples=3000, deadline=None)
+@given(_QUERIES, _QUERIES, st.sampled_from(Share))
+def test_entries_are_equal_exactly_when_every_part_is(a: Query, b: Query, share: Share) -> None:
+    """Two queries share an entry if and only if all parts of the key are equal."""
+    assert (_scoped(a, share).entry == _scoped(b, share).entry) == (
+        _key(a, share) == _key(b, share)
+    )
+
+
+@settings(max_examples=3000, deadline=None)
+@given(
+    _QUERIES,
+    st.sampled_from(["dialect", "upstream", "chain", "text", "fingerprint", "namespace", "key"]),
+    _NAMES.filter(bool),
+    st.sampled_from([Share.USER, Share.KEY]),
+)
+def test_any_one_part_changed_is_another_entry(
+    query: Query, part: str, more: str, share: Share
+) -> None:
+    """Lengthening any single component of the key leads to another entry."""
+    if part == "fingerprint":
+        other = replace(query, fingerprint=query.fingerprint + more.encode())
+    elif part == "key":
+        other = replace(query, owners=replace(query.owners, key=query.owners.key + "0"))
+    elif part == "namespace":
+        longer = (query.directives.namespace or "") + more
+        other = replace(query, directives=replace(query.directives, namespace=longer))
+    else:
+        other = replace(query, **{part: getattr(query, part) + more})
+    assert _scoped(query, share).entry != _scoped(other, share).entry
+
+
+_NEIGHBOURS = ("upstream", "dialect", "namespace", "fingerprint", "chain", "text")
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.text("ab", min_size=2, max_size=6), st.integers(0, 4), st.data())
+def test_parts_cannot_flow_into_each_other(whole: str, at: int, data: st.DataObject) -> None:
+    """Cutting one string differently between two neighbouring parts makes different entries."""
+    first = data.draw(st.integers(0, len(whole)))
+    second = data.draw(st.integers(0, len(whole)).filter(lambda n: n != first))
+
+    def build(cut: int) -> Query:
+        parts = dict.fromkeys(_NEIGHBOURS, "")
+        parts[_NEIGHBOURS[at]], parts[_NEIGHBOURS[at + 1]] = whole[:cut], whole[cut:]
+        return Query(
+            dialect=parts["dialect"],
+            upstream=parts["upstream"],
+            model="m",
+            owners=OWNERS,
+            fingerprint=parts["fingerprint"].encode(),
+            chain=parts["chain"],
+            text=parts["text"],
+            directives=Directives(namespace=parts["namespace"]),
+        )
+
+    assert lookup_key(build(first)) != lookup_key(build(second))
+
+
+def lookup_key(query: Query) -> str:
+    return _scoped(query, Share.KEY).entry
+
+
+@pytest.mark.parametrize("query", [QUERY, replace(QUERY, text="\ud800 alone"), told(namespace="é")])
+def test_keys_are_32_hex_digits(query: Query) -> None:
+    """Whatever the text holds, an entry's key is 128 bits in hex and always the same."""
+    scoped = _scoped(query, Share.KEY)
+    assert all(len(key) == 32 and int(key, 16) >= 0 for key in (scoped.entry, scoped.space))
+    assert scoped == _scoped(query, Share.KEY)
+
+
+# -- choose ----------------------------------------------------------------------------------------
+
+
+def test_an_exact_entry_is_served() -> None:
+    """The entry of equal key is served with similarity 1."""
+    verdict = choose(exact=FACTS)
+    assert verdict == Serve(Candidate(FACTS, 1.0), Reason.EXACT, DEFAULTS, 0.9)
+
+
+def test_an_exact_entry_goes_before_a_fault() -> None:
+    """With the entry at hand it does not matter that meaning could not be used."""
+    assert choose(exact=FACTS, fault=Reason.CATEGORY_OFF).reason is Reason.EXACT
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Reason.EMBED_TIMEOUT, Reason.LANGUAGE, Reason.TRUNCATED, Reason.STORE_DOWN, Reason.TOOLS],
+)
+def test_a_fault_of_memory_is_a_miss(fault: Reason) -> None:
+    """Where memory could not look by meaning, the request is forwarded for that reason."""
+    assert choose(fault=fault) == Forward(fault, DEFAULTS, 0.9)
+
+
+def test_nothing_found_is_empty() -> None:
+    """A space without neighbours is a miss without a nearest one."""
+    verdict = choose()
+    assert isinstance(verdict, Forward)
+    assert (verdict.reason, verdict.nearest) == (Reason.EMPTY, None)
+
+
+@pytest.mark.parametrize(
+    ("score", "cut", "served"),
+    [
+        (0.9, 0.9, True),
+        (0.8999, 0.9, False),
+        (1.0, 1.0, True),
+        (0.999, 1.0, False),
+        (0.0, 0.0, True),
+        (float("nan"), 0.9, False),
+        (float("nan"), 0.0, False),
+        (1.0, float("nan"), False),
+    ],
+)
+def test_the_cut_is_met_or_not(score: float, cut: float, *, served: bool) -> None:
+    """A score at the cut serves, one below does not, and what is no number never does."""
+    verdict = choose(near(score), rules=ruled(threshold=Threshold(cut)))
+    assert isinstance(verdict, Serve) is served
+    assert verdict.reason is (Reason.SEMANTIC if served else Reason.BELOW_THRESHOLD)
+
+
+OBJECTIONS = [
+    (near(0.89), QUERY, Reason.BELOW_THRESHOLD, "0.890 < 0.900"),
+    (near(0.99, chain="c"), QUERY, Reason.OTHER_CONTEXT, "another conversation"),
+    (near(0.99), replace(QUERY, chain="c"), Reason.OTHER_CONTEXT, "another conversation"),
+    (near(0.99, flagged=True), QUERY, Reason.FLAGGED, "marked bad"),
+    (near(0.99, expires=NOW), QUERY, Reason.EXPIRED, ""),
+    (near(0.99), told(max_age=99), Reason.EXPIRED, ""),
+    (near(0.99, has_usage=False), replace(QUERY, wants_usage=True), Reason.BODY_GONE, "token"),
+    (
+        near(0.99, text="What is 2 plus 2?"),
+        replace(QUERY, text="What is 2 plus 3?"),
+        Reason.GUARD_NUMBERS,
+        "against",
+    ),
+    (
+        near(0.99, text="How do I enable two-factor login?"),
+        replace(QUERY, text="How do I disable two-factor login?"),
+        Reason.GUARD_NEGATION,
+        "against",
+    ),
+    (
+        near(0.99, text="What is the capital of France?"),
+        replace(QUERY, text="What is the capital of Spain?"),
+        Reason.GUARD_ENTITIES,
+        "against",
+    ),
+    (
+        near(0.99, text="How tall is the tower in metres?"),
+        replace(QUERY, text="How tall is the tower in feet?"),
+        Reason.GUARD_UNITS,
+        "against",
+    ),
+    (
+        near(0.99, text="Can a dog bite a man?"),
+        replace(QUERY, text="Can a man bite a dog?"),
+        Reason.GUARD_ORDER,
+        "against",
+    ),
+]
+
+
+@pytest.mark.parametrize(("candidate", "query", "reason", "seen"), OBJECTIONS)
+def test_a_refused_neighbour_says_why(
+    candidate: Candidate, query: Query, reason: Reason, seen: str
+) -> None:
+    """Each objection to a neighbour is a miss of its own reason, with what was seen."""
+    verdict = choose(candidate, query=query)
+    assert isinstance(verdict, Forward)
+    assert verdict.reason is reason
+    assert verdict.nearest == candidate
+    assert seen in verdict.refused[0].seen
+
+
+def test_the_next_neighbour_may_do() -> None:
+    """A refused nearest neighbour does not hide a good second one, and stays in evidence."""
+    bad, good = near(0.99, flagged=True), near(0.95)
+    verdict = choose(bad, good, near(0.94))
+    assert isinstance(verdict, Serve)
+    assert verdict.candidate == good
+    assert [(r.candidate, r.reason) for r in verdict.refused] == [(bad, Reason.FLAGGED)]
+
+
+def test_the_reason_of_a_miss_is_the_best_neighbours() -> None:
+    """Of several refused neighbours the nearest one's reason is told, and all are listed."""
+    verdict = choose(near(0.99, chain="c"), near(0.5), near(0.4))
+    assert isinstance(verdict, Forward)
+    assert verdict.reason is Reason.OTHER_CONTEXT
+    assert len(verdict.refused) == 3
+
+
+def test_guards_speak_in_the_policys_order() -> None:
+    """Where two guards object, the one named first in the policy gives the reason."""
+    query = replace(QUERY, text="Turn on 2 lamps")
+    candidate = near(0.99, text="Turn off 3 lamps")
+    reasons = [
+        choose(candidate, query=query, rules=ruled(guards=names)).reason
+        for names in (("numbers", "negation"), ("negation", "numbers"), ("order",))
+    ]
+    assert reasons == [Reason.GUARD_NUMBERS, Reason.GUARD_NEGATION, Reason.SEMANTIC]
+
+
+def test_context_off_lets_conversations_meet() -> None:
+    """With `context: off` an entry of another conversation may answer."""
+    rules = ruled(context=ContextRules(ContextMode.OFF))
+    assert choose(near(0.99, chain="c"), rules=rules).reason is Reason.SEMANTIC
+
+
+@pytest.mark.parametrize(
+    ("directives", "facts", "reason"),
+    [
+        ({}, {"expires": NOW + 0.1}, Reason.EXACT),
+        ({}, {"expires": NOW}, Reason.EXPIRED),
+        ({"max_stale": 50}, {"expires": NOW - 50}, Reason.EXACT),
+        ({"max_stale": 50}, {"expires": NOW - 51}, Reason.EXPIRED),
+        ({"max_stale": 5000}, {"expires": NOW - 50, "gone": NOW}, Reason.EXPIRED),
+        ({"max_age": 100}, {}, Reason.EXACT),
+        ({"max_age": 99}, {}, Reason.EXPIRED),
+        ({"max_age": 0}, {"stored": NOW}, Reason.EXACT),
+        ({"min_fresh": 100}, {}, Reason.EXACT),
+        ({"min_fresh": 101}, {}, Reason.EXPIRED),
+        ({}, {"stored": NOW + 61}, Reason.EXPIRED),
+    ],
+)
+def test_freshness_rules_exact_hits(
+    directives: dict[str, float], facts: dict[str, float], reason: Reason
+) -> None:
+    """An exact entry is served only while it is as fresh as the caller asks."""
+    verdict = choose(exact=replace(FACTS, **facts), query=told(**directives))
+    assert verdict.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("wants", "has", "reason"),
+    [
+        (True, False, Reason.BODY_GONE),
+        (True, True, Reason.EXACT),
+        (False, False, Reason.EXACT),
+    ],
+)
+def test_usage_is_not_made_up(*, wants: bool, has: bool, reason: Reason) -> None:
+    """A caller who wants token counts is not served an answer that was kept without them."""
+    query = replace(QUERY, wants_usage=wants)
+    assert choose(exact=replace(FACTS, has_usage=has), query=query).reason is reason
+
+
+@pytest.mark.parametrize("by", ["policy", "request"])
+@pytest.mark.parametrize("kind", [Reason.EXACT, Reason.SEMANTIC])
+def test_shadow_forwards_and_tells_what_would_have_been(by: str, kind: Reason) -> None:
+    """In shadow, hits of both kinds are withheld, with the evidence of the withheld hit."""
+    rules = replace(RULES, shadow=by == "policy")
+    query = told(reach=Reach.SHADOW) if by == "request" else QUERY
+    bad, good = near(0.99, flagged=True), near(0.95)
+    if kind is Reason.EXACT:
+        verdict = choose(exact=FACTS, query=query, rules=rules)
+    else:
+        verdict = choose(bad, good, query=query, rules=rules)
+    assert isinstance(verdict, Forward)
+    assert verdict.reason is Reason.AUDIT
+    assert verdict.would is not None
+    assert verdict.would.reason is kind
+    assert verdict.would.candidate.facts == FACTS
+    assert [r.candidate for r in verdict.refused] == ([] if kind is Reason.EXACT else [bad])
+
+
+def test_shadow_changes_no_miss() -> None:
+    """A miss stays what it is in shadow, with nothing withheld."""
+    verdict = choose(near(0.1), rules=replace(RULES, shadow=True))
+    assert isinstance(verdict, Forward)
+    assert (verdict.reason, verdict.would) == (Reason.BELOW_THRESHOLD, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "temperature", "reason"),
+    [
+        ({"cache": False}, None, Reason.CATEGORY_OFF),
+        ({"max_temperature": 0.5}, None, Reason.SAMPLING),
+        ({"max_temperature": 0.5}, 0.6, Reason.SAMPLING),
+        ({"max_temperature": 0.5}, 0.5, Reason.EXACT),
+    ],
+)
+def test_a_category_found_late_may_still_forbid(
+    changes: dict[str, object], temperature: float | None, reason: Reason
+) -> None:
+    """What embedding puts into an uncached category is not served, even with an entry there."""
+    category = replace(DEFAULTS, name="late", **changes)  # type: ignore[arg-type]
+    brought = Found("e", "s", category, exact=FACTS)
+    query = replace(QUERY, temperature=temperature)
+    verdict = decide.choose(query, brought, Snapshot(NOW, RULES))
+    assert (verdict.reason, verdict.category) == (reason, category)
+
+
+@pytest.mark.parametrize(
+    ("told_category", "exact", "name"),
+    [
+        (PERSONAL, None, "personal"),
+        (None, replace(FACTS, category="personal"), "personal"),
+        (DEFAULTS, replace(FACTS, category="personal"), "default"),
+        (None, replace(FACTS, category="dropped-from-the-policy"), "default"),
+        (None, None, "default"),
+    ],
+)
+def test_the_category_in_force(
+    told_category: CategoryRules | None, exact: Facts | None, name: str
+) -> None:
+    """Told or found goes first, then the exact entry's own while the policy has it."""
+    assert decide.category_of(Found("e", "s", told_category, exact=exact), RULES).name == name
+
+
+def test_the_cut_is_evidence() -> None:
+    """A verdict carries the cut that ruled: the request's own wish inside the bounds."""
+    rules = replace(RULES, overrides=Overrides(threshold=(0.85, 0.97)))
+    cuts = [choose(near(0.5), query=told(threshold=t), rules=rules).cut for t in (0.1, 0.9, 1.0)]
+    assert cuts == [0.85, 0.9, 0.97]
+
+
+def test_a_verdict_reads_no_vector() -> None:
+    """The choice rests on scores: the query's vector may be there or not."""
+    brought = found(near(0.95))
+    vector = np.zeros(4, np.float32)
+    snap = Snapshot(NOW, RULES)
+    assert decide.choose(QUERY, brought, snap) == decide.choose(
+        QUERY, replace(brought, vector=vector), snap
+    )
+
+
+# -- admit -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("category", "query", "answer", "reason"),
+    [
+        *[
+            (DEFAULTS, QUERY, AnswerFacts(1, refusal=reason), reason)
+            for reason in (
+                Reason.STATUS,
+                Reason.INCOMPLETE,
+                Reason.FINISH_REASON,
+                Reason.TOO_LARGE,
+                Reason.INVALID_JSON,
+            )
+        ],
+        (DEFAULTS, QUERY, AnswerFacts(1, no_store=True), Reason.NO_STORE),
+        (DEFAULTS, told(no_store=True), AnswerFacts(1), Reason.NO_STORE),
+        (replace(DEFAULTS, cache=False), QUERY, AnswerFacts(1), Reason.CATEGORY_OFF),
+        (DEFAULTS, replace(QUERY, temperature=1.5), AnswerFacts(1), Reason.SAMPLING),
+        (replace(DEFAULTS, quota=0.0), QUERY, AnswerFacts(1), Reason.QUOTA),
+        (replace(DEFAULTS, ttl=0.0), QUERY, AnswerFacts(1), Reason.CATEGORY_OFF),
+        (DEFAULTS, told(ttl=0.0), AnswerFacts(1), Reason.CATEGORY_OFF),
+    ],
+)
+def test_what_is_not_kept(
+    category: CategoryRules, query: Query, answer: AnswerFacts, reason: Reason
+) -> None:
+    """An unfinished, forbidden or worthless answer is refused for its own reason."""
+    assert decide.admit(query, category, answer, RULES) == Refuse(reason)
+
+
+@pytest.mark.parametrize(
+    ("revalidate", "on_error", "wish", "ttl", "linger"),
+    [
+        (0.0, 0.0, None, 3600.0, 3600.0),
+        (600.0, 0.0, None, 3600.0, 4200.0),
+        (600.0, 7200.0, None, 3600.0, 10_800.0),
+        (600.0, 0.0, 60.0, 60.0, 660.0),
+        (0.0, 0.0, 1e9, 30 * 86_400.0, 30 * 86_400.0),
+    ],
+)
+def test_a_good_answer_lives_its_time(
+    revalidate: float, on_error: float, wish: float | None, ttl: float, linger: float
+) -> None:
+    """Fresh for the category's or the caller's time, and there for the longer stale window."""
+    category = replace(DEFAULTS, stale_while_revalidate=revalidate, stale_if_error=on_error)
+    query = told(ttl=wish)
+    assert decide.admit(query, category, AnswerFacts(1), RULES) == Admit(ttl, linger)

@@ -1,0 +1,249 @@
+"""Beside the requests: a policy taken over or refused, memory kept in bounds, old entries swept."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from index.embedders.hashing import HashingEmbedder
+from index.journal import Journal
+from index.memory import Memory
+from index.stores.memory import MemoryBodies
+from policies.values import Facts
+from proxy.demo.oracle import OracleUpstream
+from proxy.engine import Engine
+from proxy.metrics import Meters
+from proxy.settings import load
+from proxy.upkeep import SWEEP_EVERY, Upkeep
+from proxy.upstream import Upstreams
+from tests.proxy.house import (
+    MODEL,
+    House,
+    body,
+    command,
+    configuration,
+    until,
+    uvicorn_of,
+    with_oracle,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KEY = "sk-upkeep"
+TIDES, TIDES_AGAIN = "How do tides work?", "How do the tides work?"
+STRICT = {"defaults": {"threshold": 0.999}}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with with_oracle(tmp_path) as running:
+        yield running
+
+
+def rewrite(house: House, **parts: Any) -> None:
+    """Edit the file as an editor does: another file takes its name."""
+    upstream = house.config.read_text().split("base_url: ")[1].split("/v1")[0]
+    new = house.config.with_suffix(".new")
+    new.write_text(configuration(house.config.parent, upstream, **parts))
+    new.replace(house.config)
+
+
+# --- the policy file
+
+
+def test_an_edit_of_the_policy_is_taken_over(house: House) -> None:
+    """Without a restart, memory kept; taking it back gives the old policy back."""
+    before = house.api("/api/policy")["version"]
+    house.chat(TIDES, KEY)
+    assert house.chat(TIDES_AGAIN, KEY).headers["x-cache"] == "HIT"
+    rewrite(house, policy=STRICT)
+    until(lambda: house.api("/api/policy")["version"] != before)
+    refused = house.chat(TIDES_AGAIN, KEY, {"x-likewise-mode": "semantic"})
+    assert refused.headers["x-likewise-reason"] == "below-threshold"
+    assert house.chat(TIDES, KEY).headers["x-likewise-match"] == "exact"
+    rewrite(house)
+    until(lambda: house.api("/api/policy")["version"] == before)
+    assert house.chat("how do the tides work", KEY).headers["x-cache"] == "HIT"
+
+
+def test_a_byte_identical_repeat_follows_the_new_policy(house: House) -> None:
+    """What was read of a request under the old policy is not kept for the new one."""
+    for wanted in ("MISS", "HIT"):
+        assert house.chat(TIDES, KEY).headers["x-cache"] == wanted
+    before = house.api("/api/policy")["version"]
+    rewrite(house, policy={"max_temperature": 0.5})
+    until(lambda: house.api("/api/policy")["version"] != before)
+    assert house.chat(TIDES, KEY).headers["x-likewise-reason"] == "sampling"
+
+
+def test_new_examples_recognise_new_questions(house: House) -> None:
+    """A category's examples are embedded before it rules."""
+    before = house.api("/api/policy")["version"]
+    tide = {"sea": {"examples": ["How do the tides work?", "Why are there waves?"], "ttl": "5m"}}
+    rewrite(house, policy={"categories": tide})
+    until(lambda: house.api("/api/policy")["version"] != before)
+    assert house.chat(TIDES, KEY).headers["x-likewise-category"] == "sea"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("policy: {defaults: {threshhold: 0.9}}", "threshold"),
+        ("policy: [", "likewise.yaml"),
+        ("policy: {defaults: {threshold: 7}}", "threshold"),
+    ],
+)
+def test_a_bad_edit_keeps_the_old_policy(house: House, text: str, said: str) -> None:
+    """Requests go on as before, and the dashboard shows what is wrong until it is mended."""
+    good = house.config.read_text()
+    before = house.api("/api/policy")["version"]
+    house.chat(TIDES, KEY)
+    house.config.write_text(text)
+    told = until(lambda: house.api("/api/policy")["refused_edit"])
+    assert said in told
+    assert house.api("/api/policy")["version"] == before
+    assert house.chat(TIDES_AGAIN, KEY).headers["x-cache"] == "HIT"
+    house.config.write_text(good)
+    until(lambda: not house.api("/api/policy")["refused_edit"])
+
+
+def test_a_file_that_vanishes_keeps_the_old_policy(house: House) -> None:
+    """Some editors remove before they write."""
+    text = house.config.read_text()
+    house.config.unlink()
+    until(lambda: house.api("/api/policy")["refused_edit"])
+    assert house.chat(TIDES, KEY).status_code == 200
+    house.config.write_text(text)
+    until(lambda: not house.api("/api/policy")["refused_edit"])
+
+
+def test_a_hangup_signal_reads_the_file_again(tmp_path: Path) -> None:
+    """Even where the file looks untouched, as on file systems that lie about times."""
+    oracle = OracleUpstream()
+    config = tmp_path / "likewise.yaml"
+    words = ("serve", "-c", str(config), "--port", "0", "--admin-port", "0")
+    with uvicorn_of(oracle) as upstream:
+        cut = "policy: {defaults: {threshold: 0.95}}\n"
+        config.write_text(configuration(tmp_path, upstream) + cut)
+        with command(*words, cwd=tmp_path) as running:
+            where = running.found(r"serves (http://\S+)/v1")
+            _post(where, TIDES)
+            assert _post(where, TIDES_AGAIN).headers["x-cache"] == "HIT"
+            seen = config.stat()
+            with config.open("r+") as file:
+                text = file.read().replace("0.95}", "0.99}")
+                file.seek(0)
+                file.write(text)
+            os.utime(config, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+            running.process.send_signal(signal.SIGHUP)
+            running.found(r"policy (\w+) is in force")
+            assert _post(where, "how do the tides work").headers["x-cache"] == "MISS"
+            assert running.end(signal.SIGTERM) == 0
+
+
+def _post(where: str, prompt: str) -> httpx.Response:
+    headers = {"authorization": f"Bearer {KEY}"}
+    url = f"{where}/v1/chat/completions"
+    return httpx.post(url, json=body(prompt), headers=headers, trust_env=False, timeout=20)
+
+
+# --- bounds
+
+
+def _entries(house: House) -> list[Any]:
+    found: list[Any] = house.api("/api/entries?limit=1000")["entries"]
+    return found
+
+
+def test_memory_stays_within_its_number_of_entries(tmp_path: Path) -> None:
+    """The least recently used go, those in use stay, and what went is asked again."""
+    with with_oracle(tmp_path, index={"max_entries": 20}) as house:
+        house.chat("number 0", KEY)
+        for number in range(1, 40):
+            house.chat(f"number {number}", KEY)
+            house.chat("number 0", KEY)
+        until(lambda: len(_entries(house)) <= 20)
+        kept = {one["text"] for one in _entries(house)}
+        assert {"number 0", "number 39"} <= kept
+        assert "number 1" not in kept
+        cached = {"cache-control": "only-if-cached"}
+        assert house.chat("number 1", KEY, cached).status_code == 504
+        assert house.chat("number 39", KEY, cached).status_code == 200
+
+
+def test_memory_stays_within_its_bytes(tmp_path: Path) -> None:
+    """Large answers push out more than small ones."""
+    with with_oracle(tmp_path, index={"max_bytes": "100KB"}) as house:
+        for number in range(12):
+            house.chat(f"number {number}", KEY, {"x-oracle-mode": "big:20000"})
+        until(lambda: house.api("/api/health")["entry_bytes"] <= 100_000)
+        assert 1 <= len(_entries(house)) < 12
+
+
+def test_a_category_stays_within_its_quota(tmp_path: Path) -> None:
+    """A tenth of twenty is two; the other categories are left alone."""
+    policy = {"categories": {"chat": {"keywords": ["chat"], "quota": "10%"}}}
+    with with_oracle(tmp_path, index={"max_entries": 20}, policy=policy) as house:
+        for number in range(6):
+            house.chat(f"chat number {number}", KEY)
+            house.chat(f"number {number}", KEY)
+        until(lambda: sum(one["category"] == "chat" for one in _entries(house)) <= 2)
+        kept = [one["text"] for one in _entries(house) if one["category"] == "chat"]
+        assert "chat number 5" in kept
+        assert sum(one["category"] == "default" for one in _entries(house)) == 6
+
+
+async def test_what_is_past_all_use_is_swept(tmp_path: Path) -> None:
+    """From memory and from the store, every fifteenth turn."""
+    config = tmp_path / "likewise.yaml"
+    config.write_text(configuration(tmp_path, "http://127.0.0.1:1"))
+    settings = load(config, env={})
+    bodies = MemoryBodies(clock=time.time)
+    memory = Memory(HashingEmbedder(), bodies)
+    journal = Journal.open(tmp_path / "journal.db")
+    engine = Engine(
+        memory=memory,
+        upstreams=Upstreams(()),
+        rules=settings.rules,
+        journal=journal,
+        meters=Meters(dict),
+        ids=iter(range(10)).__next__,
+    )
+    now = time.time()
+    for number, gone in enumerate((now - 1, now + 60)):
+        facts = Facts(
+            entry=f"{number:032x}",
+            space="s",
+            owner="o",
+            category="default",
+            dialect="chat",
+            model=MODEL,
+            chain="",
+            text=f"text {number}",
+            stored=now - 100,
+            expires=gone,
+            gone=gone,
+            size=10,
+        )
+        await memory.keep(facts, b"body", None, meaning=False)
+    await memory.settled()
+    upkeep = Upkeep(settings, engine)
+    upkeep._turn = SWEEP_EVERY - 1
+    tending = asyncio.create_task(upkeep.run())
+    upkeep.ask_reload()
+    while len(memory) > 1:  # noqa: ASYNC110 - upkeep tells nobody
+        await asyncio.sleep(0.01)
+    tending.cancel()
+    await asyncio.gather(tending, return_exceptions=True)
+    assert memory.facts(f"{1:032x}") is not None
+    assert await bodies.read(f"{0:032x}") is None
+    await memory.close()
+    await journal.close()
