@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import defaultdict
 from importlib.metadata import version
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from index.journal import Group
     from index.memory import Slot
     from policies.record import Decision
-    from policies.values import CategoryRules, Rules
+    from policies.values import CategoryRules, Facts, Rules
     from proxy.engine import Engine
     from proxy.identity import Identity
     from proxy.settings import Settings
@@ -61,23 +62,20 @@ class HouseConsole:
         return await self._engine.journal.recent(limit, before)
 
     async def entries(self, selection: Selection, limit: int) -> list[dict[str, Any]]:
-        chosen = sorted(self._selected(selection), key=lambda slot: -slot.facts.stored)[:limit]
-        return [_entry(slot) for slot in chosen]
+        chosen = await self._selected(selection)
+        chosen.sort(key=lambda slot: -slot.facts.stored)
+        return [_entry(slot) for slot in chosen[:limit]]
 
     async def purge(self, selection: Selection, *, dry_run: bool) -> int:
-        chosen = [slot.facts.entry for slot in self._selected(selection)]
-        if dry_run:
-            return len(chosen)
-        await self._engine.memory.forget(chosen)
+        chosen = [slot.facts.entry for slot in await self._selected(selection)]
+        if not dry_run:
+            await self._engine.memory.purge(chosen)
         return len(chosen)
 
     async def categories(self) -> list[dict[str, Any]]:
         rules, memory = self._engine.rules, self._engine.memory
-        held: dict[str, int] = defaultdict(int)
-        for one in memory.held():
-            held[one.category] += 1
         return [
-            _category(category) | {"entries": held[category.name]}
+            _category(category) | {"entries": memory.counts[category.name]}
             for category in (*rules.categories, rules.defaults)
         ]
 
@@ -114,13 +112,18 @@ class HouseConsole:
     async def explain(self, question: Question) -> dict[str, Any]:
         return await self._explainer.explain(question)
 
-    def _selected(self, wanted: Selection) -> Iterable[Slot]:
+    async def _selected(self, wanted: Selection) -> list[Slot]:
+        slots = await self._engine.memory.every()
+        # A walk over a million entries takes a while: it must hold up nobody's hit.
+        return await asyncio.to_thread(self._chosen, slots, wanted)
+
+    def _chosen(self, slots: list[Slot], wanted: Selection) -> list[Slot]:
         now = time.time()
         tenant = self._identity.tenant(wanted.tenant) if wanted.tenant else None
         needle = wanted.text.casefold() if wanted.text else None
-        for slot in self._engine.memory.slots():
-            facts = slot.facts
-            if (
+
+        def fits(facts: Facts) -> bool:
+            return (
                 (not wanted.ids or facts.entry in wanted.ids)
                 and (wanted.tag is None or wanted.tag in facts.tags)
                 and (wanted.category is None or facts.category == wanted.category)
@@ -128,8 +131,9 @@ class HouseConsole:
                 and (wanted.model is None or facts.model == wanted.model)
                 and (wanted.older_than is None or now - facts.stored > wanted.older_than)
                 and (needle is None or needle in facts.text.casefold())
-            ):
-                yield slot
+            )
+
+        return [slot for slot in slots if fits(slot.facts)]
 
 
 def _entry(slot: Slot) -> dict[str, Any]:

@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from dataclasses import dataclass, field
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Protocol, assert_never
 
+from index.shelf import Shelf
 from policies import decide
-from policies.record import Decision
-from policies.values import AnswerFacts, Candidate, Facts, Snapshot
+from policies.values import AnswerFacts, Facts, Snapshot
 from policies.verdicts import (
     Admit,
     Bypass,
     Forward,
     Lookup,
-    Outcome,
     Reason,
     Refuse,
     Serve,
     outcome,
 )
+from proxy.exchange import JSON, MODEL_KEPT, SSE, Ask, Ready, Trail
 from proxy.upstream import Answer, UpstreamFault
 
 if TYPE_CHECKING:
@@ -34,14 +32,10 @@ if TYPE_CHECKING:
 
     from index.journal import Journal
     from index.memory import Memory
-    from policies.values import CategoryRules, Found, Query, Rules
-    from proxy.dialects.ports import Dialect, Form
+    from policies.values import CategoryRules, Found, Rules
     from proxy.metrics import Meters
-    from proxy.settings import Upstream
     from proxy.upstream import Headers, Upstreams
 
-JSON = b"application/json"
-SSE = b"text/event-stream"
 # Seconds that an answer may still take when its client has left and it can be kept.
 FINISH = 120.0
 # The status under which nginx logs a client that closed its request.
@@ -50,38 +44,6 @@ CLIENT_LEFT = 499
 LATER = (None, Reason.EMBED_TIMEOUT)
 # A stream's end is looked for in this many of its last bytes.
 TAIL = 4_096
-PROMPT_KEPT = 4_000
-MODEL_KEPT = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """An answer ready to be sent: what is the same for every hit of this entry in this form.
-
-    `head` is the status line and `lines` as they go over the wire.
-    """
-
-    lines: tuple[tuple[bytes, bytes], ...]
-    head: bytes
-    body: bytes
-
-    @classmethod
-    def of(cls, verdict: Serve, body: bytes, *, stream: bool) -> Ready:
-        facts, word = verdict.candidate.facts, verdict.reason.encode()
-        lines = [
-            (b"content-type", SSE if stream else JSON),
-            (b"content-length", b"%d" % len(body)),
-            (b"date", formatdate(facts.stored, usegmt=True).encode()),
-            (b"x-cache", b"HIT"),
-            (b"x-likewise-match", word),
-            (b"x-likewise-reason", word),
-            (b"x-likewise-category", verdict.category.name.encode()),
-            (b"x-likewise-entry", facts.entry.encode()),
-        ]
-        if stream:
-            lines += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-        head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % line for line in lines)
-        return cls(tuple(lines), head, body)
 
 
 class Caller(Protocol):
@@ -102,82 +64,6 @@ class Caller(Protocol):
     async def end(self) -> None: ...
 
 
-@dataclass(slots=True)
-class Ask:
-    """One request, read: shared by byte-identical repeats, so it holds nothing of one exchange."""
-
-    dialect: Dialect
-    query: Query
-    form: Form
-    upstream: Upstream
-    target: str
-    body: bytes
-    strict: bool
-    _rules: Rules | None = None
-    _plan: Bypass | Lookup | None = None
-    _hit: tuple[Serve, Ready] | None = None
-
-    def settled_under(self, rules: Rules) -> bool:
-        """Whether this reading of the request still holds under a policy."""
-        return self._rules is rules
-
-    def plan(self, rules: Rules) -> Bypass | Lookup:
-        """The core's plan, remembered while the policy stays the same."""
-        if self._plan is None or self._rules is not rules:
-            self._plan, self._rules = decide.plan(self.query, rules), rules
-            self._hit = None
-        return self._plan
-
-    def remember(self, verdict: Serve, ready: Ready) -> None:
-        """Keep an exact hit's verdict for byte-identical repeats, where only time can change it."""
-        asked = self.query.directives
-        if verdict.reason is Reason.EXACT and asked.max_age is None and asked.min_fresh is None:
-            self._hit = verdict, ready
-
-    def again(self, rules: Rules, memory: Memory, now: float) -> tuple[Serve, Ready] | None:
-        """The remembered hit, while policy and entry are the very same and the entry is fresh."""
-        hit = self._hit
-        if hit is None or self._rules is not rules:
-            return None
-        facts = hit[0].candidate.facts
-        same = memory.facts(facts.entry) is facts and facts.stored <= now < facts.expires
-        return hit if same else None
-
-
-class Trail:
-    """What happens to one exchange, as headers and the journal will tell it.
-
-    Defaults stand on the class: most fields of most exchanges are never set.
-    """
-
-    reason: Reason = Reason.EMPTY
-    category: str = ""
-    cut: float | None = None
-    similarity: float | None = None
-    entry: str = ""
-    neighbour: str = ""
-    matched: str = ""
-    seen: str = ""
-    would: str = ""
-    kept: str = ""
-    status: int = 0
-    upstream_ms: float = 0.0
-    embed_ms: float = 0.0
-    search_ms: float = 0.0
-    tokens_in: int = 0
-    tokens_out: int = 0
-
-    def __init__(self, ask: Ask, number: int, at: float) -> None:
-        self.ask = ask
-        self.id = number
-        self.at = at
-        self.began = time.perf_counter()
-
-    @property
-    def request(self) -> bytes:
-        return b"%016x" % self.id
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a fresh answer would be kept, and what is already known of its text."""
@@ -185,6 +71,7 @@ class Place:
     lookup: Lookup
     found: Found
     category: CategoryRules
+    generation: int
 
 
 @dataclass(slots=True)
@@ -199,7 +86,7 @@ class Engine:
     ids: Callable[[], int]
     response_limit: int = 32_000_000
     clock: Callable[[], float] = time.time
-    _ready: _Shelf = field(default_factory=lambda: _Shelf(64_000_000))
+    _ready: Shelf[Ready] = field(default_factory=lambda: Shelf(64_000_000, lambda r: len(r.body)))
 
     async def answer(self, ask: Ask, headers: Headers, caller: Caller) -> None:
         """Answer one request, from memory or from upstream, and record how."""
@@ -233,8 +120,8 @@ class Engine:
                 if isinstance(verdict, Serve) and not await self._serve(verdict, trail, caller):
                     verdict = Forward(Reason.BODY_GONE, verdict.category, verdict.cut)
                 if isinstance(verdict, Forward):
-                    _explain(trail, verdict)
-                    place = Place(lookup, found, verdict.category)
+                    trail.refused(verdict)
+                    place = Place(lookup, found, verdict.category, self.memory.generation)
                     await self._forward(trail, headers, caller, place, rules)
             case never:
                 assert_never(never)
@@ -244,7 +131,8 @@ class Engine:
         if bypass.store is None:
             return None
         found = await self.memory.find(bypass.store, ask.query, rules)
-        return Place(bypass.store, found, decide.category_of(found, rules))
+        category = decide.category_of(found, rules)
+        return Place(bypass.store, found, category, self.memory.generation)
 
     # -- from memory -----------------------------------------------------------------------------
 
@@ -287,14 +175,15 @@ class Engine:
         ready = None if self.memory.shared else self._ready.get(key)
         if ready is None:
             stored = await self.memory.read(facts)
-            if stored is None:
+            if stored is None or (form.usage and not stored.facts.has_usage):
                 return None
             try:
-                body = ask.dialect.render(stored, streamed=facts.streamed, form=form)
+                body = ask.dialect.render(stored.body, streamed=stored.facts.streamed, form=form)
             except (ValueError, KeyError, TypeError):
                 return None
             ready = Ready.of(verdict, body, stream=form.stream)
-            self._ready.put(key, ready)
+            if stored.facts.stored == facts.stored:
+                self._ready.put(key, ready)
         return ready
 
     # -- from upstream ---------------------------------------------------------------------------
@@ -359,14 +248,14 @@ class Engine:
         stored = await self._keep(trail, place, body, streamed=False, rules=rules)
         lines = _without(answer.headers, b"content-length")
         lines.append((b"content-length", b"%d" % len(body)))
-        await caller.reply(answer.status, lines + _miss_headers(trail, stored=stored), body)
+        await caller.reply(answer.status, lines + trail.headers(stored=stored), body)
 
     async def _stream(
         self, trail: Trail, answer: Answer, caller: Caller, place: Place | None, rules: Rules
     ) -> None:
         """An event stream: each chunk goes on at once, the last one after the answer is kept."""
         ask = trail.ask
-        await caller.start(answer.status, answer.headers + _miss_headers(trail, stored=False))
+        await caller.start(answer.status, answer.headers + trail.headers(stored=False))
         parts: list[bytes] = []
         size, tail, ended = 0, b"", False
         try:
@@ -400,7 +289,7 @@ class Engine:
         self, trail: Trail, answer: Answer, caller: Caller, already: bytes = b""
     ) -> None:
         """An answer that is not kept: passed on byte for byte as it comes."""
-        await caller.start(answer.status, answer.headers + _miss_headers(trail, stored=False))
+        await caller.start(answer.status, answer.headers + trail.headers(stored=False))
         try:
             if already:
                 await caller.write(already)
@@ -416,6 +305,8 @@ class Engine:
     ) -> bool:
         """Ask the core whether the answer may be kept, and keep it. Never raises."""
         ask = trail.ask
+        if place.generation != self.memory.generation:
+            return False  # what a purge was to end may be this very answer
         judged = ask.dialect.judge(body, streamed=streamed, query=ask.query, strict=ask.strict)
         trail.tokens_in, trail.tokens_out = judged.tokens_in, judged.tokens_out
         verdict = decide.admit(ask.query, place.found, judged, rules)
@@ -468,7 +359,7 @@ class Engine:
         lines: Headers = [
             (b"content-type", JSON),
             (b"content-length", b"%d" % len(body)),
-            *_without(_miss_headers(trail, stored=False), b"cache-status"),
+            *_without(trail.headers(stored=False), b"cache-status"),
         ]
         if not retry:
             lines.append((b"x-should-retry", b"false"))
@@ -476,106 +367,10 @@ class Engine:
 
     def _record(self, trail: Trail) -> None:
         """Count and log the decision; costs the request a few microseconds."""
-        query = trail.ask.query
-        prompt, matched = query.text[:PROMPT_KEPT], trail.matched[:PROMPT_KEPT]
-        if query.directives.no_store:
-            prompt = matched = ""
-        result = outcome(trail.reason).value
         seconds = time.perf_counter() - trail.began
-        self.meters.observe(result, trail.reason.value, trail.category, seconds)
-        self.journal.record(
-            Decision(
-                trail.id,
-                trail.at,
-                result,
-                trail.reason.value,
-                trail.category,
-                query.dialect,
-                trail.ask.upstream.name,
-                query.model[:MODEL_KEPT],
-                query.owners.key,
-                query.stream,
-                trail.status,
-                trail.similarity,
-                trail.cut,
-                None,
-                trail.entry,
-                trail.neighbour,
-                trail.would,
-                trail.seen,
-                trail.kept,
-                query.turns,
-                prompt,
-                matched,
-                seconds * 1000,
-                trail.embed_ms,
-                trail.search_ms,
-                trail.upstream_ms,
-                trail.tokens_in,
-                trail.tokens_out,
-            )
-        )
-
-
-class _Shelf:
-    """Answers made ready by entry, version and form, bounded by bytes; least recently used go."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._size = most, 0
-        self._items: OrderedDict[tuple[object, ...], Ready] = OrderedDict()
-
-    def get(self, key: tuple[object, ...]) -> Ready | None:
-        value = self._items.get(key)
-        if value is not None:
-            self._items.move_to_end(key)
-        return value
-
-    def put(self, key: tuple[object, ...], value: Ready) -> None:
-        if key in self._items or len(value.body) > self._most:
-            return
-        self._items[key] = value
-        self._size += len(value.body)
-        while self._size > self._most:
-            _, gone = self._items.popitem(last=False)
-            self._size -= len(gone.body)
-
-
-def _explain(trail: Trail, verdict: Forward) -> None:
-    """Put a refusal's evidence on the trail."""
-    trail.reason = verdict.reason
-    nearest: Candidate | None = verdict.nearest
-    if verdict.would is not None:
-        nearest = verdict.would.candidate
-        trail.would = nearest.facts.entry
-    elif verdict.refused:
-        trail.seen = verdict.refused[0].seen
-    if nearest is not None:
-        trail.similarity = nearest.score
-        trail.neighbour, trail.matched = nearest.facts.entry, nearest.facts.text
-
-
-def _miss_headers(trail: Trail, *, stored: bool) -> Headers:
-    reason = trail.reason
-    kind = outcome(reason)
-    if reason is Reason.WRITE_ONLY:
-        forwarded = "request"
-    elif reason is Reason.EXPIRED:
-        forwarded = "stale"
-    else:
-        forwarded = "bypass" if kind is Outcome.BYPASS else "miss"
-    kept = "; stored" if stored else ""
-    lines: Headers = [
-        (b"cache-status", f"likewise; fwd={forwarded}{kept}; detail={reason.value}".encode()),
-        (b"x-cache", b"BYPASS" if kind is Outcome.BYPASS else b"MISS"),
-        (b"x-likewise-category", trail.category.encode()),
-        (b"x-likewise-reason", reason.value.encode()),
-        (b"x-likewise-request", trail.request),
-    ]
-    if trail.similarity is not None:
-        lines.append((b"x-likewise-similarity", b"%.3f" % trail.similarity))
-    if trail.entry:
-        lines.append((b"x-likewise-entry", trail.entry.encode()))
-    return lines
+        reason = trail.reason
+        self.meters.observe(outcome(reason).value, reason.value, trail.category, seconds)
+        self.journal.record(trail.decision(seconds))
 
 
 def _obstacle(answer: Answer, kind: bytes) -> Reason | None:

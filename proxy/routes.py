@@ -20,7 +20,7 @@ from proxy.dialects.envelope import openai_error
 from proxy.dialects.listing import BY_PATH
 from proxy.dialects.ports import Frame
 from proxy.directives import BadDirective
-from proxy.engine import Ask
+from proxy.exchange import Ask
 from proxy.identity import CREDENTIAL_HEADERS, is_credential, presented
 from proxy.protocol import WHOLE
 from proxy.settings import is_local
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from policies.values import Directives
     from proxy.dialects.ports import Dialect
-    from proxy.engine import Engine, Ready
+    from proxy.engine import Engine
+    from proxy.exchange import Ready
     from proxy.identity import Identity
     from proxy.settings import Upstream
     from proxy.upstream import Headers

@@ -101,7 +101,8 @@ class Upkeep:
             for c in (*rules.categories, rules.defaults)
             if c.quota is not None
         }
-        if not quotas and len(memory) <= limits.max_entries and memory.size <= limits.max_bytes:
+        full = len(memory) > limits.max_entries or memory.size > limits.max_bytes
+        if not full and all(memory.counts[name] <= most for name, most in quotas.items()):
             return
         bounds = Bounds(limits.max_entries, limits.max_bytes, quotas)
         gone = victims(memory.held(), bounds)

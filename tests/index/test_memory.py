@@ -53,6 +53,14 @@ EGG = "How long do I boil an egg?"
 EGGS = "How long do I boil two eggs?"
 _NAMES = count()
 
+# What RAM holds of an entry besides its answer: 2 KiB, and 64 numbers of four bytes.
+RAM = 2_048 + 4 * 64
+
+
+async def body_of(memory: Memory, facts: Facts) -> bytes | None:
+    record = await memory.read(facts)
+    return None if record is None else record.body
+
 
 class Scripted:
     """An embedder whose behaviour a test sets: `act` runs before the vector is made."""
@@ -234,11 +242,11 @@ async def test_kept_is_found_read_and_durable(stores: Stores, embedder: Scripted
         kept = replace(made, embedding="scripted/1")
         exact = await find(memory, ask())
         assert exact.exact == kept
-        assert await memory.read(kept) == body
+        assert await body_of(memory, kept) == body
         near = await find(memory, ask(EGGS))
         assert [c.facts for c in near.near] == [kept]
         assert 0.5 < near.near[0].score < 1
-        assert (len(memory), memory.size) == (1, 10)
+        assert (len(memory), memory.size) == (1, 10 + RAM)
         memory = await restarted(memory, stores, embedder)
     await memory.close()
 
@@ -251,9 +259,9 @@ async def test_a_replaced_entry_serves_the_new_body(stores: Stores, embedder: Sc
     for _ in range(2):
         found = await find(memory, ask())
         assert found.exact == new
-        assert await memory.read(new) == b"new!"
+        assert await body_of(memory, new) == b"new!"
         assert [c.facts for c in (await find(memory, ask(EGGS))).near] == [new]
-        assert (len(memory), memory.size) == (1, 4)
+        assert (len(memory), memory.size) == (1, 4 + RAM)
         memory = await restarted(memory, stores, embedder)
     await memory.close()
 
@@ -267,8 +275,8 @@ async def test_forgotten_is_gone_everywhere(stores: Stores, embedder: Scripted) 
         found = await find(memory, ask())
         assert found.exact is None
         assert [c.facts for c in found.near] == [stays]
-        assert await memory.read(gone) is None
-        assert (len(memory), memory.size) == (1, stays.size)
+        assert await body_of(memory, gone) is None
+        assert (len(memory), memory.size) == (1, stays.size + RAM)
         memory = await restarted(memory, stores, embedder)
     assert await memory.forget([]) == 0
     await memory.close()
@@ -291,7 +299,7 @@ async def test_a_body_that_went_is_dropped(stores: Stores, embedder: Scripted) -
     memory = Memory(embedder, stores.open(), hot_bytes=0)
     kept = await keep(memory, ask())
     await memory.bodies.delete([kept.entry])
-    assert await memory.read(kept) is None
+    assert await body_of(memory, kept) is None
     assert (len(memory), memory.size) == (0, 0)
     assert (await find(memory, ask(EGGS))).near == ()
     await memory.close()
@@ -319,7 +327,7 @@ async def test_two_memories_share_exact_hits(pair: tuple[Memory, Memory]) -> Non
     kept = await keep(here, ask(), b"shared")
     found = await find(there, ask())
     assert found.exact == kept
-    assert await there.read(kept) == b"shared"
+    assert await body_of(there, kept) == b"shared"
     assert [c.facts for c in (await find(there, ask(EGGS))).near] == [kept]
 
 
@@ -331,7 +339,7 @@ async def test_a_delete_counts_at_once_elsewhere(pair: tuple[Memory, Memory]) ->
     assert await here.forget([kept.entry]) == 1
     assert (await find(there, ask())).exact is None
     for candidate in (await find(there, ask(EGGS))).near:
-        assert await there.read(candidate.facts) is None
+        assert await body_of(there, candidate.facts) is None
     assert (await find(there, ask(EGGS))).near == ()
     assert len(there) == 0
 
@@ -344,7 +352,7 @@ async def test_a_replacement_counts_at_once_elsewhere(pair: tuple[Memory, Memory
     new = await keep(here, ask(), b"new")
     found = await find(there, ask())
     assert found.exact == new
-    assert await there.read(new) == b"new"
+    assert await body_of(there, new) == b"new"
 
 
 async def test_a_personal_entry_is_shared_too(pair: tuple[Memory, Memory]) -> None:
@@ -364,7 +372,7 @@ async def test_a_stalled_server_is_a_miss(own_redis: RedisServer, embedder: Scri
     own_redis.pause()
     found = await find(memory, ask())
     assert (found.exact, found.near, found.fault) == (None, (), Reason.STORE_DOWN)
-    assert await memory.read(kept) is None
+    assert await body_of(memory, kept) is None
     assert len(memory) == 1
     assert memory.faults.store_read == 2
     own_redis.resume()
@@ -623,13 +631,13 @@ async def test_a_store_that_is_down_is_a_miss(memory: Memory, bodies: Troubled) 
     kept = await keep(memory, ask())
     memory._hot.pop(kept.entry)
     bodies.down = True
-    assert await memory.read(kept) is None
+    assert await body_of(memory, kept) is None
     assert memory.faults.store_read == 1
     await memory.keep(facts(ask(EGGS), await find(memory, ask(EGGS))), b"x", None, meaning=True)
     await memory.settled()
     assert memory.faults.store_write == 1
     bodies.down = False
-    assert await memory.read(kept) == b"answer"
+    assert await body_of(memory, kept) == b"answer"
 
 
 async def test_a_shared_store_that_is_down_answers_nothing(embedder: Scripted) -> None:
@@ -641,7 +649,7 @@ async def test_a_shared_store_that_is_down_answers_nothing(embedder: Scripted) -
     for query in (ask(), ask(EGGS), ask(reach=Reach.EXACT)):
         found = await find(memory, query)
         assert (found.exact, found.near, found.fault) == (None, (), Reason.STORE_DOWN)
-    assert await memory.read(kept) is None
+    assert await body_of(memory, kept) is None
     bodies.down = False
     assert (await find(memory, ask())).exact == kept
     await memory.close()
@@ -654,16 +662,16 @@ async def test_forgetting_says_when_it_could_not(memory: Memory, bodies: Trouble
     with pytest.raises(StoreError, match="down"):
         await memory.forget([kept.entry])
     assert (await find(memory, ask())).exact is None
-    assert await memory.read(kept) is None
+    assert await body_of(memory, kept) is None
 
 
 async def test_text_that_no_store_can_hold_is_still_served(memory: Memory) -> None:
     """An entry that cannot be written is counted as a fault and served while it is hot."""
     kept = await keep(memory, ask("\ud800 half"))
     assert memory.faults.store_write == 1
-    assert await memory.read(kept) == b"answer"
+    assert await body_of(memory, kept) == b"answer"
     memory._hot.pop(kept.entry)
-    assert await memory.read(kept) is None
+    assert await body_of(memory, kept) is None
     assert len(memory) == 0
 
 
@@ -681,12 +689,12 @@ async def test_kept_is_served_before_it_is_durable(embedder: Scripted, *, shared
     await asyncio.sleep(0)
     found = await find(memory, ask())
     assert found.exact is not None
-    assert await memory.read(found.exact) == b"early"
+    assert await body_of(memory, found.exact) == b"early"
     near = (await find(memory, ask(EGGS))).near
-    assert await memory.read(near[0].facts) == b"early"
+    assert await body_of(memory, near[0].facts) == b"early"
     bodies.gate.set()
     await memory.settled()
-    assert await memory.read(found.exact) == b"early"
+    assert await body_of(memory, found.exact) == b"early"
     await memory.close()
 
 
@@ -704,7 +712,7 @@ async def test_forgotten_while_being_written_stays_forgotten(
     await asyncio.sleep(0)
     purge = asyncio.create_task(memory.forget([made.entry]))
     await asyncio.sleep(0)
-    assert await memory.read(made) is None
+    assert await body_of(memory, made) is None
     bodies.gate.set()
     assert await purge == 1
     assert await bodies.read(made.entry) is None
@@ -757,7 +765,7 @@ async def test_a_slow_first_write_does_not_undo_the_second(
     assert bodies.written == [b"new"]
     found = await find(memory, ask())
     assert found.exact is not None
-    assert await memory.read(found.exact) == b"new"
+    assert await body_of(memory, found.exact) == b"new"
 
 
 async def test_found_before_a_purge_is_not_read_after_it(memory: Memory, bodies: Troubled) -> None:
@@ -767,7 +775,7 @@ async def test_found_before_a_purge_is_not_read_after_it(memory: Memory, bodies:
     assert sealed is not None
     await memory.forget([kept.entry])
     await bodies.write(sealed)  # as where the delete is not committed yet
-    assert await memory.read(kept) is None
+    assert await body_of(memory, kept) is None
     assert (len(memory), (await find(memory, ask())).exact) == (0, None)
 
 
@@ -777,9 +785,9 @@ async def test_an_older_body_is_not_served_as_newer(memory: Memory, bodies: Trou
     bodies.down = True
     new = await keep(memory, ask(), b"new")
     bodies.down = False
-    assert await memory.read(new) == b"new"
+    assert await body_of(memory, new) == b"new"
     memory._hot.pop(new.entry)
-    assert await memory.read(new) is None
+    assert await body_of(memory, new) is None
     assert (await find(memory, ask())).exact is None
 
 
@@ -792,13 +800,13 @@ async def test_hot_bodies_are_bounded(embedder: Scripted, bodies: Troubled) -> N
     kept = [await keep(memory, ask(f"question {n}"), b"%d234" % n) for n in range(3)]
     large = await keep(memory, ask("large"), b"x" * 11)
     bodies.down = True
-    assert [await memory.read(one) for one in kept] == [None, b"1234", b"2234"]
-    assert await memory.read(large) is None
+    assert [await body_of(memory, one) for one in kept] == [None, b"1234", b"2234"]
+    assert await body_of(memory, large) is None
     bodies.down = False
-    assert [await memory.read(one) for one in (kept[1], kept[0])] == [b"1234", b"0234"]
+    assert [await body_of(memory, one) for one in (kept[1], kept[0])] == [b"1234", b"0234"]
     bodies.down = True
-    assert [await memory.read(one) for one in kept] == [b"0234", b"1234", None]
-    assert await memory.read(kept[0]) == b"0234"
+    assert [await body_of(memory, one) for one in kept] == [b"0234", b"1234", None]
+    assert await body_of(memory, kept[0]) == b"0234"
     await memory.close()
 
 
@@ -806,7 +814,11 @@ async def test_what_eviction_weighs(memory: Memory) -> None:
     """Last use counts from hits, else from keeping; a refreshed entry is not an old one."""
     a = await keep(memory, ask("a b"), stored=100.0, size=5)
     b = await keep(memory, ask("c d"), stored=200.0, size=7, category="x")
-    assert memory.held() == [Held(a.entry, "default", 5, 100.0), Held(b.entry, "x", 7, 200.0)]
+    assert memory.held() == [
+        Held(a.entry, "default", 5 + RAM, 100.0),
+        Held(b.entry, "x", 7 + RAM, 200.0),
+    ]
+    assert memory.counts == {"default": 1, "x": 1}
     memory.touch(a.entry, 300.0, 50)
     memory.touch(a.entry, 310.0, 50)
     memory.touch("0" * 32, 300.0, 50)
@@ -816,7 +828,7 @@ async def test_what_eviction_weighs(memory: Memory) -> None:
     await keep(memory, ask("c d"), stored=400.0, size=9)
     await keep(memory, ask("a b"), stored=305.0, size=5)
     assert {h.entry: h.used for h in memory.held()} == {a.entry: 310.0, b.entry: 400.0}
-    assert memory.size == 14
+    assert memory.size == 14 + 2 * RAM
 
 
 async def test_sweep_names_what_is_past_its_last_use(memory: Memory) -> None:
@@ -840,7 +852,7 @@ async def test_loading_takes_repeats_once(embedder: Scripted) -> None:
     memory = Memory(embedder, bodies)
     seen: list[int] = []
     assert await memory.load(seen.append) == 2
-    assert (len(memory), memory.size, seen) == (1, 10, [])
+    assert (len(memory), memory.size, seen) == (1, 10 + RAM, [])
     assert len((await find(memory, ask(EGGS))).near) == 1
     await memory.close()
 
@@ -883,15 +895,35 @@ async def test_everything_at_once(memory: Memory) -> None:
             elif n % 7 == 0:
                 await memory.forget([found.exact.entry])
             else:
-                body = await memory.read(found.exact)
+                body = await body_of(memory, found.exact)
                 assert body in (None, query.text.encode())
 
     await asyncio.gather(*[visitor(seed) for seed in range(0, 80, 2)])
     await memory.settled()
-    assert memory.size == 10 * len(memory)
+    assert memory.size == (10 + RAM) * len(memory)
     assert memory._pending == {}
     (space,) = memory._spaces.values()
     assert len(space) == len(memory)
     stored = {record.facts.entry async for record in memory.bodies.scan()}
     assert stored == {held.entry for held in memory.held()}
     assert (memory.faults.embed, memory.faults.store_read, memory.faults.store_write) == (0, 0, 0)
+
+
+async def test_a_purge_ends_what_was_asked_before_it(memory: Memory) -> None:
+    """The generation rises by a purge, and by nothing that happens on its own."""
+    kept = await keep(memory, ask())
+    await memory.forget([kept.entry])
+    assert memory.generation == 0
+    again = await keep(memory, ask())
+    assert await memory.purge([again.entry]) == 1
+    assert memory.generation == 1
+
+
+async def test_every_entry_of_a_shared_store_is_seen(pair: tuple[Memory, Memory]) -> None:
+    """What another process kept can be listed, and so purged, here."""
+    here, there = pair
+    kept = await keep(here, ask())
+    await here.settled()
+    assert [slot.facts.entry for slot in await there.every()] == [kept.entry]
+    assert await there.purge([kept.entry]) == 1
+    assert (await find(here, ask())).exact is None

@@ -641,7 +641,7 @@ def test_what_is_not_kept(
     category: CategoryRules, query: Query, answer: AnswerFacts, reason: Reason
 ) -> None:
     """An unfinished, forbidden or worthless answer is refused for its own reason."""
-    assert decide.admit(query, category, answer, RULES) == Refuse(reason)
+    assert decide.admit(query, replace(found(), category=category), answer, RULES) == Refuse(reason)
 
 
 @pytest.mark.parametrize(
@@ -660,4 +660,6 @@ def test_a_good_answer_lives_its_time(
     """Fresh for the category's or the caller's time, and there for the longer stale window."""
     category = replace(DEFAULTS, stale_while_revalidate=revalidate, stale_if_error=on_error)
     query = told(ttl=wish)
-    assert decide.admit(query, category, AnswerFacts(1), RULES) == Admit(ttl, linger)
+    assert decide.admit(query, replace(found(), category=category), AnswerFacts(1), RULES) == Admit(
+        ttl, linger
+    )

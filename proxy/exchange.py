@@ -1,0 +1,208 @@
+"""One exchange: the request as it was read, what happens to it, and how that is told.
+
+The engine decides and acts; headers and journal rows are made here. Nothing here sends or stores.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+from policies import decide
+from policies.record import Decision
+from policies.verdicts import Bypass, Forward, Lookup, Outcome, Reason, Serve, outcome
+
+if TYPE_CHECKING:
+    from index.memory import Memory
+    from policies.values import Candidate, Query, Rules
+    from proxy.dialects.ports import Dialect, Form
+    from proxy.settings import Upstream
+    from proxy.upstream import Headers
+
+JSON = b"application/json"
+SSE = b"text/event-stream"
+PROMPT_KEPT = 4_000
+MODEL_KEPT = 200
+
+
+@dataclass(slots=True)
+class Ask:
+    """One request, read: shared by byte-identical repeats, so it holds nothing of one exchange."""
+
+    dialect: Dialect
+    query: Query
+    form: Form
+    upstream: Upstream
+    target: str
+    body: bytes
+    strict: bool
+    _rules: Rules | None = None
+    _plan: Bypass | Lookup | None = None
+    _hit: tuple[Serve, Ready] | None = None
+
+    def settled_under(self, rules: Rules) -> bool:
+        """Whether this reading of the request still holds under a policy."""
+        return self._rules is rules
+
+    def plan(self, rules: Rules) -> Bypass | Lookup:
+        """The core's plan, remembered while the policy stays the same."""
+        if self._plan is None or self._rules is not rules:
+            self._plan, self._rules = decide.plan(self.query, rules), rules
+            self._hit = None
+        return self._plan
+
+    def remember(self, verdict: Serve, ready: Ready) -> None:
+        """Keep an exact hit's verdict for byte-identical repeats, where only time can change it."""
+        asked = self.query.directives
+        if verdict.reason is Reason.EXACT and asked.max_age is None and asked.min_fresh is None:
+            self._hit = verdict, ready
+
+    def again(self, rules: Rules, memory: Memory, now: float) -> tuple[Serve, Ready] | None:
+        """The remembered hit, while policy and entry are the very same and the entry is fresh."""
+        hit = self._hit
+        if hit is None or self._rules is not rules:
+            return None
+        facts = hit[0].candidate.facts
+        same = memory.facts(facts.entry) is facts and facts.stored <= now < facts.expires
+        return hit if same else None
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An answer ready to be sent: what is the same for every hit of this entry in this form.
+
+    `head` is the status line and `lines` as they go over the wire.
+    """
+
+    lines: tuple[tuple[bytes, bytes], ...]
+    head: bytes
+    body: bytes
+
+    @classmethod
+    def of(cls, verdict: Serve, body: bytes, *, stream: bool) -> Ready:
+        facts, word = verdict.candidate.facts, verdict.reason.encode()
+        lines = [
+            (b"content-type", SSE if stream else JSON),
+            (b"content-length", b"%d" % len(body)),
+            (b"date", formatdate(facts.stored, usegmt=True).encode()),
+            (b"x-cache", b"HIT"),
+            (b"x-likewise-match", word),
+            (b"x-likewise-reason", word),
+            (b"x-likewise-category", verdict.category.name.encode()),
+            (b"x-likewise-entry", facts.entry.encode()),
+        ]
+        if stream:
+            lines += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % line for line in lines)
+        return cls(tuple(lines), head, body)
+
+
+class Trail:
+    """What happens to one exchange, as headers and the journal will tell it.
+
+    Defaults stand on the class: most fields of most exchanges are never set.
+    """
+
+    reason: Reason = Reason.EMPTY
+    category: str = ""
+    cut: float | None = None
+    similarity: float | None = None
+    entry: str = ""
+    neighbour: str = ""
+    matched: str = ""
+    seen: str = ""
+    would: str = ""
+    kept: str = ""
+    status: int = 0
+    upstream_ms: float = 0.0
+    embed_ms: float = 0.0
+    search_ms: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+    def __init__(self, ask: Ask, number: int, at: float) -> None:
+        self.ask = ask
+        self.id = number
+        self.at = at
+        self.began = time.perf_counter()
+
+    @property
+    def request(self) -> bytes:
+        return b"%016x" % self.id
+
+    def refused(self, verdict: Forward) -> None:
+        """Take over why nothing was served."""
+        self.reason = verdict.reason
+        nearest: Candidate | None = verdict.nearest
+        if verdict.would is not None:
+            nearest = verdict.would.candidate
+            self.would = nearest.facts.entry
+        elif verdict.refused:
+            self.seen = verdict.refused[0].seen
+        if nearest is not None:
+            self.similarity = nearest.score
+            self.neighbour, self.matched = nearest.facts.entry, nearest.facts.text
+
+    def headers(self, *, stored: bool) -> Headers:
+        """The lines of an answer that came from upstream."""
+        reason = self.reason
+        kind = outcome(reason)
+        if reason is Reason.WRITE_ONLY:
+            forwarded = "request"
+        elif reason is Reason.EXPIRED:
+            forwarded = "stale"
+        else:
+            forwarded = "bypass" if kind is Outcome.BYPASS else "miss"
+        kept = "; stored" if stored else ""
+        lines: Headers = [
+            (b"cache-status", f"likewise; fwd={forwarded}{kept}; detail={reason.value}".encode()),
+            (b"x-cache", b"BYPASS" if kind is Outcome.BYPASS else b"MISS"),
+            (b"x-likewise-category", self.category.encode()),
+            (b"x-likewise-reason", reason.value.encode()),
+            (b"x-likewise-request", self.request),
+        ]
+        if self.similarity is not None:
+            lines.append((b"x-likewise-similarity", b"%.3f" % self.similarity))
+        if self.entry:
+            lines.append((b"x-likewise-entry", self.entry.encode()))
+        return lines
+
+    def decision(self, seconds: float) -> Decision:
+        """The journal's row. A request that must not be stored leaves no text there either."""
+        query = self.ask.query
+        prompt, matched = query.text[:PROMPT_KEPT], self.matched[:PROMPT_KEPT]
+        if query.directives.no_store:
+            prompt = matched = ""
+        result = outcome(self.reason).value
+        return Decision(
+            self.id,
+            self.at,
+            result,
+            self.reason.value,
+            self.category,
+            query.dialect,
+            self.ask.upstream.name,
+            query.model[:MODEL_KEPT],
+            query.owners.key,
+            query.stream,
+            self.status,
+            self.similarity,
+            self.cut,
+            None,
+            self.entry,
+            self.neighbour,
+            self.would,
+            self.seen,
+            self.kept,
+            query.turns,
+            prompt,
+            matched,
+            seconds * 1000,
+            self.embed_ms,
+            self.search_ms,
+            self.upstream_ms,
+            self.tokens_in,
+            self.tokens_out,
+        )
