@@ -24,7 +24,7 @@ from policies.verdicts import (
     Serve,
     outcome,
 )
-from proxy.exchange import JSON, MODEL_KEPT, SSE, Ask, Ready, Trail
+from proxy.exchange import JSON, MODEL_KEPT, SSE, Ask, Ready, Repeat, Trail
 from proxy.upstream import Answer, UpstreamFault
 
 if TYPE_CHECKING:
@@ -49,8 +49,14 @@ TAIL = 4_096
 class Caller(Protocol):
     """The client's end of one exchange. Writing to one who left does nothing."""
 
-    async def serve(self, ready: Ready, lines: Headers) -> None:
-        """A whole 200 out of memory, with this exchange's own header lines added."""
+    def at_once(self, ready: Ready, own: bytes) -> bool:
+        """Send a whole 200 out of memory in one write; False when it has to be `serve`d.
+
+        `own` holds this exchange's header lines as they go over the wire.
+        """
+
+    async def serve(self, ready: Ready, own: bytes) -> None:
+        """The same, message by message."""
 
     async def reply(self, status: int, headers: Headers, body: bytes) -> None: ...
 
@@ -90,19 +96,37 @@ class Engine:
 
     async def answer(self, ask: Ask, headers: Headers, caller: Caller) -> None:
         """Answer one request, from memory or from upstream, and record how."""
-        rules = self.rules
-        trail = Trail(ask, self.ids(), self.clock())
+        rules, number, at = self.rules, self.ids(), self.clock()
+        hit = ask.again(rules, self.memory, at)
+        if hit is not None:
+            await self._repeat(hit, number, at, caller)
+            return
+        trail = Trail(ask, number, at)
         try:
-            hit = ask.again(rules, self.memory, trail.at)
-            if hit is not None:
-                await self._send(*hit, trail, caller)
-            else:
-                await self._decide(ask, rules, trail, headers, caller)
+            await self._decide(ask, rules, trail, headers, caller)
         except asyncio.CancelledError:
             trail.status = CLIENT_LEFT
             raise
         finally:
             self._record(trail)
+
+    async def _repeat(self, hit: Repeat, number: int, at: float, caller: Caller) -> None:
+        """Answer a byte-identical repeat as it was answered before."""
+        began = time.perf_counter()
+        facts, ready = hit.facts, hit.ready
+        own = ready.own(Reason.EXACT, 1.0, facts, number, at)
+        if not caller.at_once(ready, own):
+            await caller.serve(ready, own)
+        self._count_hit(facts, at)
+        seconds = time.perf_counter() - began
+        row = hit.decision(number, at, seconds)
+        self.meters.observe(row.outcome, row.reason, row.category, seconds)
+        self.journal.record(row)
+
+    def _count_hit(self, facts: Facts, at: float) -> None:
+        tokens = facts.tokens_in + facts.tokens_out
+        self.memory.touch(facts.entry, at, tokens)
+        self.meters.tokens_saved += tokens
 
     async def _decide(
         self, ask: Ask, rules: Rules, trail: Trail, headers: Headers, caller: Caller
@@ -140,33 +164,19 @@ class Engine:
         ready = await self._made_ready(verdict, trail.ask)
         if ready is None:
             return False
-        if not self.memory.shared:
-            trail.ask.remember(verdict, ready)
-        await self._send(verdict, ready, trail, caller)
-        return True
-
-    async def _send(self, verdict: Serve, ready: Ready, trail: Trail, caller: Caller) -> None:
-        facts = verdict.candidate.facts
-        trail.category, trail.cut = verdict.category.name, verdict.cut
+        facts, at = verdict.candidate.facts, trail.at
         trail.reason, trail.entry, trail.status = verdict.reason, facts.entry, 200
         trail.similarity = verdict.candidate.score
         trail.tokens_in, trail.tokens_out = facts.tokens_in, facts.tokens_out
-        lines: Headers = [
-            (
-                b"cache-status",
-                b"likewise; hit; ttl=%d; detail=%b"
-                % (facts.expires - trail.at, verdict.reason.encode()),
-            ),
-            (b"age", b"%d" % max(0, trail.at - facts.stored)),
-            (b"x-likewise-request", trail.request),
-            (b"x-likewise-similarity", b"%.3f" % verdict.candidate.score),
-        ]
         if verdict.reason is not Reason.EXACT:
             trail.matched = facts.text
-        tokens = facts.tokens_in + facts.tokens_out
-        self.memory.touch(facts.entry, trail.at, tokens)
-        self.meters.tokens_saved += tokens
-        await caller.serve(ready, lines)
+        own = ready.own(verdict.reason, verdict.candidate.score, facts, trail.id, at)
+        if not caller.at_once(ready, own):
+            await caller.serve(ready, own)
+        self._count_hit(facts, at)
+        if not self.memory.shared:
+            trail.ask.remember(verdict, ready, trail.decision(0.0))
+        return True
 
     async def _made_ready(self, verdict: Serve, ask: Ask) -> Ready | None:
         """The entry's answer in this caller's form, or None when it cannot be had any more."""

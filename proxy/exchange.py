@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from policies import decide
 from policies.record import Decision
@@ -16,7 +16,7 @@ from policies.verdicts import Bypass, Forward, Lookup, Outcome, Reason, Serve, o
 
 if TYPE_CHECKING:
     from index.memory import Memory
-    from policies.values import Candidate, Query, Rules
+    from policies.values import Candidate, Facts, Query, Rules
     from proxy.dialects.ports import Dialect, Form
     from proxy.settings import Upstream
     from proxy.upstream import Headers
@@ -25,6 +25,13 @@ JSON = b"application/json"
 SSE = b"text/event-stream"
 PROMPT_KEPT = 4_000
 MODEL_KEPT = 200
+
+
+_OWN = (
+    b"cache-status: likewise; hit; ttl=%d; detail=%b\r\nage: %d\r\n"
+    b"x-likewise-request: %016x\r\nx-likewise-similarity: %.3f\r\n"
+)
+_MS = Decision._fields.index("ms")
 
 
 @dataclass(slots=True)
@@ -40,7 +47,7 @@ class Ask:
     strict: bool
     _rules: Rules | None = None
     _plan: Bypass | Lookup | None = None
-    _hit: tuple[Serve, Ready] | None = None
+    _repeat: Repeat | None = None
 
     def settled_under(self, rules: Rules) -> bool:
         """Whether this reading of the request still holds under a policy."""
@@ -50,23 +57,36 @@ class Ask:
         """The core's plan, remembered while the policy stays the same."""
         if self._plan is None or self._rules is not rules:
             self._plan, self._rules = decide.plan(self.query, rules), rules
-            self._hit = None
+            self._repeat = None
         return self._plan
 
-    def remember(self, verdict: Serve, ready: Ready) -> None:
-        """Keep an exact hit's verdict for byte-identical repeats, where only time can change it."""
+    def remember(self, verdict: Serve, ready: Ready, row: Decision) -> None:
+        """Keep an exact hit for byte-identical repeats, where only time can change the verdict."""
         asked = self.query.directives
         if verdict.reason is Reason.EXACT and asked.max_age is None and asked.min_fresh is None:
-            self._hit = verdict, ready
+            self._repeat = Repeat(verdict.candidate.facts, ready, row[2:_MS], row[_MS + 1 :])
 
-    def again(self, rules: Rules, memory: Memory, now: float) -> tuple[Serve, Ready] | None:
+    def again(self, rules: Rules, memory: Memory, now: float) -> Repeat | None:
         """The remembered hit, while policy and entry are the very same and the entry is fresh."""
-        hit = self._hit
+        hit = self._repeat
         if hit is None or self._rules is not rules:
             return None
-        facts = hit[0].candidate.facts
+        facts = hit.facts
         same = memory.facts(facts.entry) is facts and facts.stored <= now < facts.expires
         return hit if same else None
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """An exact hit as it was answered before; only number, time and duration differ."""
+
+    facts: Facts
+    ready: Ready
+    before: tuple[Any, ...]
+    after: tuple[Any, ...]
+
+    def decision(self, number: int, at: float, seconds: float) -> Decision:
+        return Decision._make((number, at, *self.before, seconds * 1000, *self.after))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +117,10 @@ class Ready:
             lines += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
         head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % line for line in lines)
         return cls(tuple(lines), head, body)
+
+    def own(self, verdict: Reason, score: float, facts: Facts, number: int, at: float) -> bytes:
+        """The header lines of this one exchange, as they go over the wire."""
+        return _OWN % (facts.expires - at, verdict.encode(), at - facts.stored, number, score)
 
 
 class Trail:

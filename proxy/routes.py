@@ -50,6 +50,7 @@ SHAPING = frozenset({
     b"openai-project",
 })  # fmt: skip
 _READ = SHAPING | {b"cache-control", b"content-encoding", b"via", b"origin"}
+_KNOWN = _READ | {*CREDENTIAL_HEADERS}
 # What nearly every request carries and nobody here reads.
 _PLAIN = frozenset({
     b"host", b"user-agent", b"accept", b"content-type", b"content-length", b"accept-encoding",
@@ -126,7 +127,11 @@ class DataPort:
 
     def _ask(self, dialect: Dialect, scope: Scope, body: bytes) -> Ask:
         """The request as the engine takes it; byte-identical repeats share one."""
-        seen = [line for line in scope["headers"] if line[0] not in _PLAIN and _matters(line[0])]
+        seen = [
+            line
+            for line in scope["headers"]
+            if (name := line[0]) not in _PLAIN and (name in _KNOWN or _matters(name))
+        ]
         key = (scope["path"], scope["query_string"], *seen, body)
         ask = self._memo.get(key)
         if ask is not None and ask.settled_under(self._engine.rules):
@@ -267,7 +272,10 @@ class _Refused(Exception):
 class _Caller:
     """The engine's `Caller` over ASGI."""
 
-    __slots__ = ("_receive", "_send", "_task", "_watch", "_whole", "done", "left", "started")
+    # Defaults stand on the class: a hit never sets most of them.
+    _task: asyncio.Task[None] | None = None
+    _watch: asyncio.Task[None] | None = None
+    started = done = left = False
 
     def __init__(
         self, send: Send, receive: Receive | None = None, whole: Whole | None = None
@@ -275,17 +283,16 @@ class _Caller:
         self._send = send
         self._receive = receive
         self._whole = whole
-        self._task: asyncio.Task[None] | None = None
-        self._watch: asyncio.Task[None] | None = None
-        self.started = self.done = self.left = False
 
-    async def serve(self, ready: Ready, lines: Headers) -> None:
+    def at_once(self, ready: Ready, own: bytes) -> bool:
+        if self._whole is None:
+            return False
         self.started = self.done = True
-        if self._whole is not None:
-            own = b"".join([b"%b: %b\r\n" % line for line in lines])
-            if self._whole(b"%b%b\r\n%b" % (ready.head, own, ready.body)):
-                return
-        await self.reply(200, [*ready.lines, *lines], ready.body)
+        return self._whole(b"%b%b\r\n%b" % (ready.head, own, ready.body))
+
+    async def serve(self, ready: Ready, own: bytes) -> None:
+        pairs = [line.split(b": ", 1) for line in own.split(b"\r\n")[:-1]]
+        await self.reply(200, [*ready.lines, *((name, value) for name, value in pairs)], ready.body)
 
     async def reply(self, status: int, headers: Headers, body: bytes) -> None:
         self.started = self.done = True
@@ -404,7 +411,7 @@ def _refuse_loop(headers: Any) -> None:
 
 
 def _matters(name: bytes) -> bool:
-    return name in _READ or name.startswith(_OURS) or is_credential(name)
+    return name.startswith(_OURS) or is_credential(name)
 
 
 def shape(query: bytes, seen: Headers) -> bytes:
