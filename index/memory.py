@@ -14,7 +14,8 @@ import os
 import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +26,7 @@ from index.hnsw import Space
 from index.ports import Record
 from index.shelf import Shelf
 from policies import category as categories
-from policies import decide, text
+from policies import decide, guards, text
 from policies.category import Centroids
 from policies.eviction import Held
 from policies.values import Candidate, Found
@@ -50,6 +51,8 @@ EMBED_BUDGET = 0.25
 # A pool that finished nothing for this long while work waits is taken for hung: nobody waits on it.
 EMBED_STALL = 1.0
 NICE = 10
+# Seconds after which the model itself runs, without the interpreter lock.
+HEAD_START = 0.001
 # Facts, names and table rows of one entry in RAM, measured over 100,000 entries.
 OVERHEAD = 2_048
 
@@ -314,7 +317,14 @@ class Memory:
 
     async def _see(self, lookup: Lookup, query: Query, rules: Rules) -> Seen | None:
         try:
-            return await self._pooled(self._budget, self._look, lookup, query, rules)
+            return await self._pooled(
+                self._budget,
+                self._look,
+                lookup,
+                query,
+                rules,
+                meanwhile=lambda: guards.study(query.text),
+            )
         except TimeoutError as fault:
             self._fault("embed_timeout", str(fault))
         except MemoryFault as fault:
@@ -323,29 +333,51 @@ class Memory:
             self._fault("embed", f"{type(fault).__name__}: {fault}")
         return None
 
-    async def _pooled(self, seconds: float, work: Callable[..., T], *args: Any) -> T:
-        """Run in the pool; TimeoutError after `seconds`, and at once while the pool is hung."""
+    async def _pooled(
+        self,
+        seconds: float,
+        work: Callable[..., T],
+        *args: Any,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> T:
+        """Run in the pool; TimeoutError after `seconds`, and at once while the pool is hung.
+
+        `meanwhile` runs here while the pool is busy.
+        """
         if self.embedding_stalled:
             raise TimeoutError("the embedder is not finishing its work")
-        job = self._pool.submit(work, *args)
         if self._waiting == 0:
             self._finished = time.monotonic()
         self._waiting += 1
-        waiter = asyncio.wrap_future(job)
-        waiter.add_done_callback(self._done)
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[T] = loop.create_future()
+        job = self._pool.submit(work, *args)
+        # One hop back to the loop: the library's own bridge, shield and timeout make four.
+        job.add_done_callback(lambda done: _tell(loop, self._done, waiter, done))
+        late = loop.call_later(seconds, _expire, waiter, seconds)
+        if meanwhile is not None:
+            # At once, it would hold the interpreter lock that the pool needs to begin.
+            loop.call_later(HEAD_START, meanwhile)
         try:
-            return await asyncio.wait_for(asyncio.shield(waiter), seconds)
-        except TimeoutError:
-            raise TimeoutError(f"no embedding within {seconds * 1000:.0f} ms") from None
+            return await waiter
         finally:
+            late.cancel()
             # Not begun yet, it would only keep those waiting whom it can still serve.
             job.cancel()
 
-    def _done(self, job: asyncio.Future[Any]) -> None:
+    def _done(self, waiter: asyncio.Future[T], job: Future[T]) -> None:
+        """Back on the loop: pass on what the pool made, if somebody still waits."""
         self._waiting -= 1
-        if not job.cancelled():
-            self._finished = time.monotonic()
-            job.exception()
+        if job.cancelled():
+            return
+        self._finished = time.monotonic()
+        fault = job.exception()
+        if waiter.done():
+            return
+        if fault is not None:
+            waiter.set_exception(fault)
+        else:
+            waiter.set_result(job.result())
 
     def _look(self, lookup: Lookup, query: Query, rules: Rules) -> Seen:
         """Embed, tell the category, search its space. Runs in the pool."""
@@ -516,6 +548,21 @@ class Memory:
         if self.faults.last.get(part) != message:
             LOG.warning("%s: %s", part.replace("_", " "), message)
         self.faults.last[part] = message
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop,
+    done: Callable[[asyncio.Future[T], Future[T]], None],
+    waiter: asyncio.Future[T],
+    job: Future[T],
+) -> None:
+    with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+        loop.call_soon_threadsafe(done, waiter, job)
+
+
+def _expire(waiter: asyncio.Future[T], seconds: float) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError(f"no embedding within {seconds * 1000:.0f} ms"))
 
 
 def _unreadable(embedded: Embedded) -> Reason | None:

@@ -269,5 +269,5 @@ def _timeout(to: Upstream) -> aiohttp.ClientTimeout:
 
 
 def _cause(fault: BaseException) -> str:
-    text = str(fault) or type(fault).__name__
+    text = str(fault).replace(" ssl:default", "") or type(fault).__name__
     return text.split("[", 1)[0].strip().rstrip(":.") or type(fault).__name__

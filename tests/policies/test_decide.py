@@ -253,13 +253,14 @@ def test_a_category_found_late_is_scoped_by_its_own_rule() -> None:
 
 
 _NAMES = st.text(st.characters(codec="utf-8"), max_size=8)
-_DIGESTS = st.text("0123456789abcdef", min_size=4, max_size=4)
+# Digests of keys, tenants and users never meet: the identity digests each kind apart.
+_KEYS, _TENANTS, _USERS = (st.sampled_from([f"{kind}{n}" for n in range(9)]) for kind in "ktu")
 _QUERIES = st.builds(
     Query,
     dialect=_NAMES,
     upstream=_NAMES,
     model=st.just("m"),
-    owners=st.builds(Owners, _DIGESTS, st.none() | _DIGESTS, st.none() | _DIGESTS),
+    owners=st.builds(Owners, _KEYS, st.none() | _TENANTS, st.none() | _USERS),
     fingerprint=st.binary(max_size=8),
     chain=_NAMES,
     text=_NAMES,
@@ -663,3 +664,33 @@ def test_a_good_answer_lives_its_time(
     assert decide.admit(query, replace(found(), category=category), AnswerFacts(1), RULES) == Admit(
         ttl, linger
     )
+
+
+BY_EXAMPLE = Rules(DEFAULTS, (replace(PERSONAL, examples=("delete my account",)),))
+
+
+@pytest.mark.parametrize(
+    ("fault", "category", "rules", "reason"),
+    [
+        (None, None, BY_EXAMPLE, None),
+        (Reason.EMBED_TIMEOUT, None, RULES, None),
+        (Reason.EMBED_TIMEOUT, PERSONAL, BY_EXAMPLE, None),
+        (Reason.EMBED_TIMEOUT, None, BY_EXAMPLE, Reason.EMBED_TIMEOUT),
+        (Reason.STORE_DOWN, None, RULES, Reason.STORE_DOWN),
+        (Reason.STORE_DOWN, PERSONAL, BY_EXAMPLE, Reason.STORE_DOWN),
+    ],
+)
+def test_what_memory_could_not_sort_is_not_kept(
+    fault: Reason | None, category: CategoryRules | None, rules: Rules, reason: Reason | None
+) -> None:
+    """Unembedded, a text may be of a personal category known by examples: nobody may share it."""
+    brought = replace(found(fault=fault), category=category)
+    verdict = decide.admit(QUERY, brought, AnswerFacts(1), rules)
+    assert verdict == (Admit(3600.0, 3600.0) if reason is None else Refuse(reason))
+
+
+def test_a_refreshed_entry_keeps_its_category() -> None:
+    """Where an entry of equal key is there, its own category rules the new answer too."""
+    short = Rules(DEFAULTS, (replace(DEFAULTS, name="short", ttl=5.0),))
+    brought = found(exact=replace(FACTS, category="short"))
+    assert decide.admit(QUERY, brought, AnswerFacts(1), short) == Admit(5.0, 5.0)
