@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, assert_never
 
@@ -24,7 +25,9 @@ from policies.verdicts import (
     Serve,
     outcome,
 )
+from proxy.dialects.ports import Ending
 from proxy.exchange import JSON, MODEL_KEPT, SSE, Ask, Ready, Repeat, Trail
+from proxy.sse import Parser
 from proxy.upstream import Answer, UpstreamFault
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from index.memory import Memory
     from policies.values import CategoryRules, Found, Rules
     from proxy.metrics import Meters
+    from proxy.sse import Event
     from proxy.upstream import Headers, Upstreams
 
 # Seconds that an answer may still take when its client has left and it can be kept.
@@ -42,8 +46,8 @@ FINISH = 120.0
 CLIENT_LEFT = 499
 # Without a fault, or with one of the moment, the text can be embedded when its answer is kept.
 LATER = (None, Reason.EMBED_TIMEOUT)
-# A stream's end is looked for in this many of its last bytes.
-TAIL = 4_096
+# What a stream without its terminal event told its client stands in this many of its last events.
+LAST = 4
 
 
 class Caller(Protocol):
@@ -267,24 +271,29 @@ class Engine:
         ask = trail.ask
         await caller.start(answer.status, answer.headers + trail.headers(stored=False))
         parts: list[bytes] = []
-        size, tail, ended = 0, b"", False
+        size, ended, parser = 0, False, Parser()
+        last: deque[Event] = deque(maxlen=LAST)
         try:
             async for chunk in answer.chunks():
                 size += len(chunk)
                 if place is not None and size <= self.response_limit:
                     parts.append(chunk)
-                tail = (tail + chunk)[-TAIL:]
-                if not ended and ask.dialect.ended(tail):
+                last.extend(events := parser.feed(chunk))
+                if not ended and any(map(ask.dialect.ended, events)):
                     ended = True
                     if place is not None:
                         await self._keep_stream(trail, place, parts, size, rules)
                 await caller.write(chunk)
         except UpstreamFault as fault:
             trail.seen = trail.seen or str(fault)
+        if not ended and any(map(ask.dialect.ended, parser.close())):
+            ended = True
+            if place is not None:
+                await self._keep_stream(trail, place, parts, size, rules)
         if not ended:
             trail.kept = Reason.INCOMPLETE.value if place is not None else ""
-            if not ask.dialect.concluded(tail):
-                await caller.write(ask.dialect.cut_short())
+            if ask.dialect.concluded(last) is Ending.SILENT:
+                await caller.write(ask.dialect.cut_short(last))
         await caller.end()
 
     async def _keep_stream(

@@ -6,52 +6,27 @@ matched exactly.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
 from policies.values import AnswerFacts, Query
 from policies.verdicts import Reason
+from proxy.dialects import fields
 from proxy.dialects.canonical import MAX_DEPTH, depth, digest, encode
 from proxy.dialects.envelope import openai_error
-from proxy.dialects.ports import Form, Frame
+from proxy.dialects.ports import Ending, Form, Frame
+from proxy.dialects.reading import chain, count, is_json, named_user, pieces
 from proxy.sse import Event, events, frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-# Forwarded, but no part of the key: they do not shape the answer's content.
-TRANSPORT = frozenset({
-    "stream", "stream_options", "user", "safety_identifier", "metadata", "prompt_cache_key",
-    "prompt_cache_retention",
-})  # fmt: skip
-# Presence (of a value that is not null or false) means: never by meaning.
-EXACT_ONLY = {
-    "tools": Reason.TOOLS,
-    "functions": Reason.TOOLS,
-    "tool_choice": Reason.TOOLS,
-    "function_call": Reason.TOOLS,
-    "logprobs": Reason.LOGPROBS,
-    "top_logprobs": Reason.LOGPROBS,
-    "prediction": Reason.UNSUPPORTED,
-}
-# Presence means: neither looked up nor stored.
-BYPASS = {
-    "store": Reason.STATEFUL,
-    "web_search_options": Reason.TOOLS,
-    "audio": Reason.MULTIMODAL,
-}
 SYSTEM = frozenset({"system", "developer"})
 DONE = b"[DONE]"
 _PER_CHUNK = frozenset({"choices", "obfuscation"})
 _LATEST = frozenset({"usage", "service_tier", "system_fingerprint"})
-# At a line's start only: inside JSON a line break is escaped, so content cannot feign it. The last
-# bytes may begin in the middle of a line, so their own start counts only where nothing follows.
-_END = re.compile(rb"[\r\n]data: ?\[DONE\]|\A\s*data: ?\[DONE\]\s*\Z")
-_PIECE = 24
 _MOST_ITEMS = 1_000  # of one list that a stream builds up by index
-_MOST_TOKENS = 2**40
 
 
 class Chat:
@@ -62,11 +37,7 @@ class Chat:
     paths = ("/v1/chat/completions", "/chat/completions")
 
     def end_user(self, body: dict[str, Any]) -> str | None:
-        for key in ("safety_identifier", "user"):
-            value = body.get(key)
-            if isinstance(value, str) and value:
-                return value
-        return None
+        return named_user(body, "safety_identifier", "user")
 
     def form(self, body: dict[str, Any]) -> Form:
         if body.get("stream") is not True:
@@ -84,28 +55,28 @@ class Chat:
         form = self.form(body)
         parts = _split(body.get("messages"))
         bypass = _bypass(body) or (Reason.UNSUPPORTED if parts is None else None)
-        rest = {k: v for k, v in body.items() if k not in TRANSPORT and k != "messages"}
         instructions, turns, last, text, odd = parts or ([], [], None, "", None)
         temperature = body.get("temperature")
         return Query(
             dialect=self.name,
             upstream=around.upstream,
-            model=model if isinstance(model, str) else "",
+            model=around.deployment or (model if isinstance(model, str) else ""),
             owners=around.owners,
             fingerprint=digest(
                 around.headers,
-                encode(rest, floats=around.floats),
+                around.deployment.encode(),
+                encode(fields.keyed(body, fields.CHAT), floats=around.floats),
                 encode(instructions, floats=around.floats),
                 encode(last, floats=around.floats),
             ),
-            chain=_chain(turns, around),
+            chain=chain(turns, around),
             text=text,
             turns=sum(1 for turn in turns if turn.get("role") == "user"),
             stream=form.stream,
             wants_usage=form.usage,
             temperature=temperature if isinstance(temperature, int | float) else None,
             bypass=bypass,
-            exact_only=_exact_only(body) or odd,
+            exact_only=fields.exact_only(body, fields.CHAT) or odd,
             directives=around.directives,
         )
 
@@ -123,8 +94,8 @@ class Chat:
         return AnswerFacts(
             size,
             refusal,
-            tokens_in=_count(usage, "prompt_tokens") if known else 0,
-            tokens_out=_count(usage, "completion_tokens") if known else 0,
+            tokens_in=count(usage, "prompt_tokens") if known else 0,
+            tokens_out=count(usage, "completion_tokens") if known else 0,
             has_usage=known,
         )
 
@@ -138,14 +109,14 @@ class Chat:
             return orjson.dumps(whole)
         return _stream(orjson.loads(answer), form.usage) if form.stream else answer
 
-    def ended(self, tail: bytes) -> bool:
-        return _END.search(tail) is not None
+    def ended(self, event: Event) -> bool:
+        return event.data == DONE
 
-    def concluded(self, tail: bytes) -> bool:
-        # Some servers never send [DONE]; a finish reason or an error tells the client as much.
-        return any(_concludes(event.data) for event in events(tail))
+    def concluded(self, last: Sequence[Event]) -> Ending:
+        found = [_conclusion(event.data) for event in last]
+        return max(found, key=list(Ending).index, default=Ending.SILENT)
 
-    def cut_short(self) -> bytes:
+    def cut_short(self, last: Sequence[Event]) -> bytes:  # noqa: ARG002 - the port's shape
         message = "The upstream's answer ended before it was complete."
         return frame(openai_error(message, kind="server_error", code="upstream_incomplete"))
 
@@ -155,15 +126,6 @@ class Chat:
 
 
 Parts: TypeAlias = tuple[list[Any], list[dict[str, Any]], Any, str, Reason | None]
-
-
-def _chain(turns: list[dict[str, Any]], around: Frame) -> str:
-    """The digest of what came before; a session whose turns are not sent stands for them."""
-    session = around.directives.session
-    if not turns and session is None:
-        return ""
-    said = encode(turns, floats=around.floats)
-    return digest(said, b"" if session is None else session.encode()).hex()[:32]
 
 
 def _split(messages: Any) -> Parts | None:
@@ -217,9 +179,11 @@ def _turn_oddity(turn: dict[str, Any]) -> Reason | None:
 
 
 def _bypass(body: dict[str, Any]) -> Reason | None:
-    for key, reason in BYPASS.items():
-        if body.get(key) not in (None, False):
-            return reason
+    reason = fields.bypass(body, fields.CHAT)
+    if reason is not None:
+        return reason
+    if fields.server_tools(body.get("tools") or [], ("function", "custom")):
+        return Reason.TOOLS
     modalities = body.get("modalities")
     if isinstance(modalities, list) and "audio" in modalities:
         return Reason.MULTIMODAL
@@ -230,30 +194,21 @@ def _bypass(body: dict[str, Any]) -> Reason | None:
     return None
 
 
-def _exact_only(body: dict[str, Any]) -> Reason | None:
-    for key, reason in EXACT_ONLY.items():
-        if body.get(key) not in (None, False):
-            return reason
-    return Reason.N if body.get("n") not in (None, 1) else None
-
-
-def _concludes(data: bytes) -> bool:
+def _conclusion(data: bytes) -> Ending:
     try:
         chunk = orjson.loads(data)
     except orjson.JSONDecodeError:
-        return False
+        return Ending.SILENT
     if not isinstance(chunk, dict):
-        return False
+        return Ending.SILENT
+    if chunk.get("error") is not None:
+        return Ending.FAILED
     choices = chunk.get("choices")
-    return chunk.get("error") is not None or any(
+    done = any(
         isinstance(choice, dict) and choice.get("finish_reason")
         for choice in (choices if isinstance(choices, list) else ())
     )
-
-
-def _count(usage: Any, key: str) -> int:
-    value = usage.get(key)
-    return value if isinstance(value, int) and 0 <= value < _MOST_TOKENS else 0
+    return Ending.FINISHED if done else Ending.SILENT
 
 
 def _fault(whole: Any, query: Query, strict: bool) -> Reason | None:
@@ -288,17 +243,9 @@ def _message_fault(
         return Reason.FINISH_REASON
     if not content and not called:
         return Reason.INCOMPLETE
-    if strict and content and not _is_json(content):
+    if strict and content and not is_json(content):
         return Reason.INVALID_JSON
     return None
-
-
-def _is_json(content: Any) -> bool:
-    try:
-        orjson.loads(content)
-    except (orjson.JSONDecodeError, TypeError):
-        return False
-    return True
 
 
 def _events(stream: bytes) -> Iterator[Event]:
@@ -458,7 +405,7 @@ def _deltas(choice: dict[str, Any], position: int) -> list[dict[str, Any]]:
     }
     deltas: list[dict[str, Any]] = [first]
     deltas.extend({key: value} for key, value in message.items() if value is not None)
-    deltas.extend({"content": piece} for piece in _pieces(text))
+    deltas.extend({"content": piece} for piece in pieces(text))
     if calls:
         deltas.append({"tool_calls": [call | {"index": i} for i, call in enumerate(calls)]})
     if message.get("refusal", ...) is None:
@@ -475,14 +422,3 @@ def _deltas(choice: dict[str, Any], position: int) -> list[dict[str, Any]]:
         | {"finish_reason": choice.get("finish_reason")}
     )
     return chunks
-
-
-def _pieces(content: str) -> list[str]:
-    """Content cut near word ends, so that clients see it arrive in parts."""
-    pieces, start = [], 0
-    while start < len(content):
-        end = content.find(" ", start + _PIECE)
-        end = len(content) if end < 0 else end
-        pieces.append(content[start:end])
-        start = end
-    return pieces

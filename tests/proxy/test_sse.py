@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.sse import Event, events, frame
+from proxy.sse import Event, Parser, events, frame
 
 LINE = st.binary(max_size=40).filter(lambda data: not set(data) & set(b"\r\n"))
 
@@ -77,3 +77,39 @@ def test_the_frame_is_what_clients_expect() -> None:
     """The wire form is OpenAI's for unnamed events and Anthropic's for named ones."""
     assert frame(b"[DONE]") == b"data: [DONE]\n\n"
     assert frame(b"{}", b"ping") == b"event: ping\ndata: {}\n\n"
+
+
+@given(
+    st.lists(st.tuples(LINE, st.sampled_from([b"\n", b"\r\n", b"\r"])), max_size=12),
+    st.lists(st.integers(1, 9), max_size=60),
+)
+def test_pieces_give_the_events_of_the_whole(
+    lines: list[tuple[bytes, bytes]], cuts: list[int]
+) -> None:
+    """However a stream is cut, feeding its pieces gives what reading it at once gives."""
+    stream = b"".join(b"data: " + line + end + end for line, end in lines) + b"\n"
+    parser, got, at = Parser(), [], 0
+    for size in [*cuts, len(stream)]:
+        got += parser.feed(stream[at : at + size])
+        at += size
+    assert got == list(events(stream))
+
+
+def test_a_stream_cut_at_every_byte_gives_the_same_events() -> None:
+    """Two pieces, every cut: line ends, the byte order mark and comments included."""
+    stream = (
+        "\ufeffevent: a\r\ndata: ü\r\n\r\n: hi\n\ndata: x\ndata: y\n\ndata\r\rdata: z\n\n".encode()
+    )
+    whole = list(events(stream))
+    assert len(whole) == 4
+    for cut in range(len(stream) + 1):
+        parser = Parser()
+        assert parser.feed(stream[:cut]) + parser.feed(stream[cut:]) == whole
+
+
+def test_what_is_left_over_is_seen_at_the_end() -> None:
+    """An event whose empty line never came is handed out by `close` alone, and only once."""
+    parser = Parser()
+    assert parser.feed(b"data: a\n\ndata: b") == [Event(b"", b"a")]
+    assert parser.close() == [Event(b"", b"b")]
+    assert parser.close() == []

@@ -22,7 +22,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from policies.values import AnswerFacts, Owners, Query
 from policies.verdicts import Reason
 from proxy.dialects.chat import Chat
-from proxy.dialects.ports import Form, Frame
+from proxy.dialects.ports import Ending, Form, Frame
+from proxy.sse import Parser, events
 
 CHAT = Chat()
 FRAME = Frame(owners=Owners(key="k"), upstream="openai https://api.openai.com/v1")
@@ -672,58 +673,57 @@ def test_any_text_survives_both_ways(text: str) -> None:
 FEIGNED = _chunk({"content": "so a stream ends with\n\ndata: [DONE]\n\nand no more"})
 
 
+def _ended(stream: bytes) -> bool:
+    parser = Parser()
+    return any(CHAT.ended(event) for event in [*parser.feed(stream), *parser.close()])
+
+
 @pytest.mark.parametrize(
-    ("tail", "ended"),
+    ("stream", "ended"),
     [
         (STOP + DONE, True),
         (STOP + b"data:[DONE]\n\n", True),
         (STOP + b"data: [DONE]", True),
         (STOP.replace(b"\n", b"\r") + b"data: [DONE]\r\r", True),
         (DONE, True),
-        (DONE + b": bye\n\n", False),  # cannot be told from the middle of a line
+        (DONE + b": bye\n\n", True),
         (STOP, False),
         (STOP + b"data: [DON", False),
         (STOP + b": data: [DONE]\n\n", False),
         (FEIGNED, False),
-        (b'data: [DONE] is what ends it."}}]}\n\n', False),
         (b"", False),
     ],
 )
-def test_only_the_terminal_event_ends_a_stream(tail: bytes, ended: bool) -> None:
-    """Content that spells the terminal event does not, wherever the kept tail begins."""
-    assert CHAT.ended(tail) is ended
-
-
-def test_content_cannot_feign_the_end_at_any_cut() -> None:
-    """From no byte on does the rest of a chunk look like the end."""
-    assert not any(CHAT.ended(FEIGNED[cut:]) for cut in range(len(FEIGNED)))
+def test_only_the_terminal_event_ends_a_stream(stream: bytes, ended: bool) -> None:
+    """Content that spells the terminal event does not."""
+    assert _ended(stream) is ended
 
 
 def test_the_end_is_seen_however_it_is_split() -> None:
-    """With the stream growing byte by byte, the end is seen at the terminal event's last byte."""
-    stream = HELLO + STOP + DONE
-    first = next(size for size in range(len(stream) + 1) if CHAT.ended(stream[:size]))
-    assert first == len(stream) - len(b"\n\n")
-    assert _judge(stream[:first]).refusal is None
+    """With the stream fed byte by byte, the end is seen once, at the terminal event's last byte."""
+    stream = HELLO + FEIGNED + STOP + DONE
+    parser = Parser()
+    seen = [at for at in range(len(stream)) if any(map(CHAT.ended, parser.feed(stream[at:][:1])))]
+    assert seen == [len(stream) - 1]
 
 
 @pytest.mark.parametrize(
-    ("tail", "concluded"),
+    ("stream", "ending"),
     [
-        (HELLO + STOP, True),
-        (STOP + _chunk(usage=USAGE), True),
-        (b'data: {"error":{"message":"overloaded"}}\n\n', True),
-        (b'e":"cut"}\n\n' + STOP, True),
-        (HELLO, False),
-        (_chunk({"content": 'data: {"error": 1}\n\n"finish_reason": "stop"'}), False),
-        (STOP[:-2], False),
-        (b'data: {"choices":7}\n\ndata: 7\n\ndata: {"choices":[7]}\n\n', False),
-        (b"", False),
+        (HELLO + STOP, Ending.FINISHED),
+        (STOP + _chunk(usage=USAGE), Ending.FINISHED),
+        (b'data: {"error":{"message":"overloaded"}}\n\n', Ending.FAILED),
+        (STOP + b'data: {"error":{"message":"overloaded"}}\n\n', Ending.FAILED),
+        (HELLO, Ending.SILENT),
+        (_chunk({"content": 'data: {"error": 1}\n\n"finish_reason": "stop"'}), Ending.SILENT),
+        (STOP[:-2], Ending.SILENT),
+        (b'data: {"choices":7}\n\ndata: 7\n\ndata: {"choices":[7]}\n\n', Ending.SILENT),
+        (b"", Ending.SILENT),
     ],
 )
-def test_a_finish_or_an_error_concludes_a_stream(tail: bytes, concluded: bool) -> None:
-    """Servers that never send the terminal event are not called cut off."""
-    assert CHAT.concluded(tail) is concluded
+def test_a_finish_or_an_error_is_told_from_silence(stream: bytes, ending: Ending) -> None:
+    """What a stream without its terminal event said last is read out of its own fields only."""
+    assert CHAT.concluded(list(events(stream))) is ending
 
 
 # -- errors --------------------------------------------------------------------------------------
@@ -763,7 +763,7 @@ def test_our_errors_are_the_clients_errors(
 
 def test_a_cut_stream_is_an_error_to_the_client() -> None:
     """The official client has what came and then an error, not a quiet end."""
-    stream = HELLO + CHAT.cut_short()
+    stream = HELLO + CHAT.cut_short([])
     client = _client(200, stream, "text/event-stream")
     said: list[str] = []
 
