@@ -155,7 +155,8 @@ class Memory:
         try:
             exact = await self._exact(lookup.entry)
             if exact is not None:
-                return Found(lookup.entry, lookup.space, lookup.category, exact=exact)
+                used = self._used(exact)
+                return Found(lookup.entry, lookup.space, lookup.category, exact=exact, used=used)
             if lookup.semantic is not None:
                 return Found(lookup.entry, lookup.space, lookup.category, fault=lookup.semantic)
             seen = await self._see(lookup, query, rules)
@@ -172,6 +173,7 @@ class Memory:
             seen.lookup.space,
             seen.lookup.category,
             exact=exact,
+            used=self._used(exact),
             near=seen.near,
             vector=seen.vector,
             fault=seen.fault,
@@ -453,6 +455,11 @@ class Memory:
             return self.facts(entry)
         record = await self.bodies.read(entry)
         return record.facts if record is not None and self._current(record) else None
+
+    def _used(self, exact: Facts | None) -> float:
+        """When an entry last answered somebody."""
+        slot = None if exact is None else self._slots.get(exact.entry)
+        return 0.0 if slot is None else slot.used
 
     def _current(self, record: Record) -> bool:
         """Whether what the store holds is what counts; takes over what another process wrote."""

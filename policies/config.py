@@ -34,7 +34,16 @@ from pydantic import (
 from policies import amounts
 from policies.document import Document, read
 from policies.errors import PolicyError, Problem
-from policies.values import CategoryRules, ContextMode, Overrides, Rules, Share, Threshold
+from policies.values import (
+    CategoryRules,
+    Collapse,
+    ContextMode,
+    Overrides,
+    Replay,
+    Rules,
+    Share,
+    Threshold,
+)
 from policies.verdicts import Reason
 
 if TYPE_CHECKING:
@@ -284,7 +293,13 @@ class PolicyPart(Section):
     audits: Fraction | None = None
     """Share of would-be semantic hits that are forwarded and compared."""
     collapse: Literal["off", "exact", "meaning"] | None = None
+    """Which requests wait for an equal one that is under way."""
     replay: Literal["fast", "original"] | None = None
+    """At what pace a remembered stream is sent."""
+    regenerate: Duration | None = None
+    """An equal request this soon after its answer asks upstream afresh; 0s: it never does."""
+    stateful: Literal["serve", "bypass"] | None = None
+    """What to do with answers that the vendor keeps under an id (Responses with `store`)."""
     overrides: OverridesPart = OverridesPart()
     """Bounds inside which a request's own headers may move threshold and TTL."""
     defaults: DefaultsPart = DefaultsPart()
@@ -425,11 +440,21 @@ def read_policy(document: Document) -> Rules:
     return Rules(
         defaults=defaults,
         categories=tuple(_categories(shipped.policy, written.policy, defaults)),
-        shadow=(written.policy.mode or shipped.policy.mode) == "shadow",
+        shadow=_last("mode", "serve", shipped, written) == "shadow",
+        collapse=Collapse(_last("collapse", "exact", shipped, written)),
+        replay=Replay(_last("replay", "fast", shipped, written)),
+        regenerate=_last("regenerate", 0.0, shipped, written),
+        stateful=_last("stateful", "serve", shipped, written) == "serve",
         overrides=_overrides(written.policy.overrides),
         prices=_prices(shipped.prices) | _prices(written.prices),
         version=hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:12],
     )
+
+
+def _last(key: str, otherwise: Any, *files: PolicyFile) -> Any:
+    """The value that the last file writes under `policy:`, else `otherwise`."""
+    said = [value for file in files if (value := getattr(file.policy, key)) is not None]
+    return said[-1] if said else otherwise
 
 
 def _blank() -> CategoryRules:

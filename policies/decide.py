@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 from policies import category as categories
 from policies import freshness, guards, text, thresholds
 from policies.context import compatible
-from policies.values import Candidate, Reach, Share
+from policies.freshness import State, state
+from policies.values import Candidate, Collapse, Reach, Share
 from policies.verdicts import Admit, Bypass, Forward, Lookup, Reason, Refusal, Refuse, Serve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from policies.values import (
         AnswerFacts,
         CategoryRules,
@@ -37,13 +36,7 @@ def plan(query: Query, rules: Rules) -> Bypass | Lookup:
     asked = query.directives
     category = categories.declared(query, rules)
     name = (category or rules.defaults).name
-    if query.bypass is not None:
-        return Bypass(query.bypass, name)
-    if asked.no_store:
-        return Bypass(Reason.NO_STORE, name)
-    if asked.reach is Reach.OFF:
-        return Bypass(Reason.MODE_OFF, name)
-    refusal = _excluded(query, category or rules.defaults)
+    refusal = _kept_out(query, rules) or _excluded(query, category or rules.defaults)
     if refusal is not None:
         return Bypass(refusal, name)
     lookup = scope(query, category, rules)
@@ -98,6 +91,24 @@ def choose(query: Query, found: Found, snap: Snapshot) -> Serve | Forward:
     return verdict
 
 
+def shares(query: Query, category: CategoryRules, rules: Rules) -> bool:
+    """Whether others may wait for this request's fresh answer, as far as is known beforehand."""
+    withheld = rules.shadow or query.directives.reach is Reach.SHADOW
+    return not (
+        rules.collapse is Collapse.OFF
+        or withheld
+        or query.directives.no_store
+        or _excluded(query, category) is not None
+    )
+
+
+def joins(query: Query, forward: Forward, rules: Rules) -> bool:
+    """Whether this request may take the answer of an equal one that is under way."""
+    asked = query.directives
+    fresh = asked.no_cache or forward.reason in (Reason.AUDIT, Reason.WRITE_ONLY)
+    return shares(query, forward.category, rules) and not fresh and not asked.only_if_cached
+
+
 def admit(query: Query, found: Found, answer: AnswerFacts, rules: Rules) -> Admit | Refuse:
     """Whether a finished answer may be kept, and for how long."""
     category = category_of(found, rules)
@@ -123,39 +134,67 @@ def _pick(
     if excluded is not None:
         return Forward(excluded, category, cut)
     if found.exact is not None:
-        return _exact(query, found.exact, category, cut, snap)
+        return _exact(query, found.exact, found.used, category, cut, snap)
     if found.fault is not None:
         return Forward(found.fault, category, cut)
     refused: list[Refusal] = []
-    for candidate, refusal in _weighed(query, found, category, cut, snap):
+    stale: list[Serve] = []
+    for candidate in found.near:
+        refusal = _refusal(query, candidate, category, cut)
         if refusal is None:
-            return Serve(candidate, Reason.SEMANTIC, category, cut, tuple(refused))
+            aged = state(candidate.facts, category, query.directives, snap.now)
+            if aged is State.FRESH:
+                return _serve(candidate, Reason.SEMANTIC, category, cut, tuple(refused))
+            if aged is not State.DEAD:
+                reason = _AGED[aged]
+                stale.append(_serve(candidate, reason, category, cut, tuple(refused)))
+            refusal = Refusal(candidate, Reason.EXPIRED)
         refused.append(refusal)
+    again = next((one for one in stale if one.refresh), None)
+    if again is not None:
+        return again
     reason = refused[0].reason if refused else Reason.EMPTY
-    return Forward(reason, category, cut, tuple(refused))
+    fallback = stale[0] if stale else None
+    return Forward(reason, category, cut, tuple(refused), fallback=fallback)
+
+
+def _serve(
+    candidate: Candidate,
+    reason: Reason,
+    category: CategoryRules,
+    cut: float,
+    refused: tuple[Refusal, ...],
+) -> Serve:
+    return Serve(candidate, reason, category, cut, refused, match=Reason.SEMANTIC)
+
+
+_AGED = {
+    State.FRESH: Reason.EXACT,
+    State.REVALIDATE: Reason.STALE_WHILE_REVALIDATE,
+    State.ON_ERROR: Reason.STALE_IF_ERROR,
+}
 
 
 def _exact(
-    query: Query, facts: Facts, category: CategoryRules, cut: float, snap: Snapshot
+    query: Query, facts: Facts, used: float, category: CategoryRules, cut: float, snap: Snapshot
 ) -> Serve | Forward:
-    if not freshness.fresh(facts, query.directives, snap.now):
+    aged = state(facts, category, query.directives, snap.now)
+    if aged is State.DEAD:
         return Forward(Reason.EXPIRED, category, cut)
     if query.wants_usage and not facts.has_usage:
         return Forward(Reason.BODY_GONE, category, cut)
-    return Serve(Candidate(facts, 1.0), Reason.EXACT, category, cut)
-
-
-def _weighed(
-    query: Query, found: Found, category: CategoryRules, cut: float, snap: Snapshot
-) -> Iterator[tuple[Candidate, Refusal | None]]:
-    for candidate in found.near:
-        yield candidate, _refusal(query, candidate, category, cut, snap)
+    serve = Serve(Candidate(facts, 1.0), _AGED[aged], category, cut)
+    if aged is State.ON_ERROR:
+        return Forward(Reason.EXPIRED, category, cut, fallback=serve)
+    if 0 <= snap.now - used < snap.rules.regenerate and not query.directives.only_if_cached:
+        return Forward(Reason.WRITE_ONLY, category, cut, fallback=serve)
+    return serve
 
 
 def _refusal(
-    query: Query, candidate: Candidate, category: CategoryRules, cut: float, snap: Snapshot
+    query: Query, candidate: Candidate, category: CategoryRules, cut: float
 ) -> Refusal | None:
-    """The first objection to one neighbour, cheapest first."""
+    """The first objection to one neighbour but its age, cheapest first."""
     facts = candidate.facts
     if not candidate.score >= cut:  # so that what is no number is no hit
         seen = f"{candidate.score:.3f} < {cut:.3f}"
@@ -164,12 +203,21 @@ def _refusal(
         return Refusal(candidate, Reason.OTHER_CONTEXT, "another conversation came before")
     if facts.flagged:
         return Refusal(candidate, Reason.FLAGGED, "marked bad, waiting for review")
-    if not freshness.fresh(facts, query.directives, snap.now):
-        return Refusal(candidate, Reason.EXPIRED)
     if query.wants_usage and not facts.has_usage:
         return Refusal(candidate, Reason.BODY_GONE, "kept without token counts")
     veto = guards.veto(query.text, facts.text, category.guards)
     return None if veto is None else Refusal(candidate, veto.reason, veto.seen)
+
+
+def _kept_out(query: Query, rules: Rules) -> Reason | None:
+    """What of the request itself forbids looking up and storing."""
+    if query.bypass is not None:
+        return query.bypass
+    if query.stateful and not rules.stateful:
+        return Reason.STATEFUL
+    if query.directives.no_store:
+        return Reason.NO_STORE
+    return Reason.MODE_OFF if query.directives.reach is Reach.OFF else None
 
 
 def _excluded(query: Query, category: CategoryRules) -> Reason | None:

@@ -47,6 +47,21 @@ class ContextMode(StrEnum):
     MEANING = "meaning"
 
 
+class Collapse(StrEnum):
+    """Which requests wait for an equal one that is under way."""
+
+    OFF = "off"
+    EXACT = "exact"
+    MEANING = "meaning"
+
+
+class Replay(StrEnum):
+    """At what pace a remembered stream is sent."""
+
+    FAST = "fast"
+    ORIGINAL = "original"
+
+
 @dataclass(frozen=True, slots=True)
 class Directives:
     """What one caller asked of the cache: Cache-Control, x-likewise-*, LiteLLM's `cache` field."""
@@ -83,7 +98,7 @@ class Query:
     `fingerprint` digests everything that shapes the answer except the conversation and the last
     user text; `chain` digests the earlier turns (empty for a standalone question); `text` is the
     last user text, byte-true. `bypass` means never looked up nor stored, `exact_only` never by
-    meaning.
+    meaning, `stateful` that the vendor will keep the answer under an id.
     """
 
     dialect: str
@@ -99,6 +114,7 @@ class Query:
     temperature: float | None = None
     bypass: Reason | None = None
     exact_only: Reason | None = None
+    stateful: bool = False
     directives: Directives = field(default_factory=Directives)
 
 
@@ -107,7 +123,8 @@ class Facts:
     """What is known of a stored entry without reading its body.
 
     `entry` is 32 hex digits, the exact key itself; `space` the group inside which meaning is
-    compared. `expires` ends freshness, `gone` ends existence (stale windows included).
+    compared. `expires` ends freshness, `gone` ends existence (stale windows included). `pace` are
+    the milliseconds after which a stream's events came, where they were taken down.
     """
 
     entry: str
@@ -130,6 +147,7 @@ class Facts:
     embedding: str = ""
     tags: tuple[str, ...] = ()
     flagged: bool = False
+    pace: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +162,16 @@ class Candidate:
 class Found:
     """What memory brought back for a lookup.
 
-    `exact` is the entry of equal key; `near` the neighbours, best first. `vector` is None where
-    nothing was embedded; `fault` says why meaning could not be used after all.
+    `exact` is the entry of equal key, last answered at `used`; `near` the neighbours, best first.
+    `vector` is None where nothing was embedded; `fault` says why meaning could not be used after
+    all.
     """
 
     lookup_entry: str
     lookup_space: str
     category: CategoryRules | None
     exact: Facts | None = None
+    used: float = 0.0
     near: tuple[Candidate, ...] = ()
     vector: Vector | None = None
     fault: Reason | None = None
@@ -220,11 +240,19 @@ class Overrides:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """One policy, whole. Replaced in one assignment, so a request sees one version."""
+    """One policy, whole. Replaced in one assignment, so a request sees one version.
+
+    An equal request within `regenerate` seconds of its last answer wants another one. `stateful`
+    admits answers that the vendor keeps under an id.
+    """
 
     defaults: CategoryRules
     categories: tuple[CategoryRules, ...] = ()
     shadow: bool = False
+    collapse: Collapse = Collapse.EXACT
+    replay: Replay = Replay.FAST
+    regenerate: float = 0.0
+    stateful: bool = True
     overrides: Overrides = Overrides()
     prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     version: str = ""

@@ -124,24 +124,34 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """Answer from memory."""
+    """Answer from memory. `match` says how it was found, `reason` also that it is stale."""
 
     candidate: Candidate
     reason: Reason
     category: CategoryRules
     cut: float
     refused: tuple[Refusal, ...] = ()
+    match: Reason = Reason.EXACT
+
+    @property
+    def refresh(self) -> bool:
+        """Whether upstream is to be asked again behind this answer."""
+        return self.reason is Reason.STALE_WHILE_REVALIDATE
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Ask upstream. `nearest` is the best refused neighbour, `would` a hit withheld on purpose."""
+    """Ask upstream. `nearest` is the best refused neighbour, `would` a hit withheld on purpose.
+
+    `fallback` may be served should upstream fail (RFC 5861 §4).
+    """
 
     reason: Reason
     category: CategoryRules
     cut: float
     refused: tuple[Refusal, ...] = ()
     would: Serve | None = None
+    fallback: Serve | None = None
 
     @property
     def nearest(self) -> Candidate | None:

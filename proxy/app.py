@@ -18,6 +18,7 @@ from index.errors import SetupError, StoreError
 from index.journal import Journal
 from index.memory import Memory
 from proxy.console import HouseConsole
+from proxy.cors import Cors
 from proxy.engine import Engine
 from proxy.identity import Identity
 from proxy.metrics import Meters
@@ -81,7 +82,13 @@ async def run(
             hosts=frozenset({server.admin_host}) if is_local(server.admin_host) else None,
             data_url=addresses.data + "/v1",
         )
-        port = DataPort(engine, identity, body_limit=server.limits.body, ready=upkeep.readiness)
+        port = DataPort(
+            engine,
+            identity,
+            body_limit=server.limits.body,
+            ready=upkeep.readiness,
+            cors=Cors(server.cors),
+        )
         tls = (server.tls.cert, server.tls.key) if server.tls else None
         tending = asyncio.create_task(upkeep.run())
         stack.push_async_callback(_end, tending)
@@ -145,6 +152,7 @@ async def _engine(
         ids=request_ids(time.time),
         response_limit=settings.server.limits.response,
     )
+    stack.push_async_callback(engine.flights.close)
     return engine, identity
 
 

@@ -1,4 +1,4 @@
-"""The one loop that runs verdicts: plan, find, choose, then serve or forward and keep.
+"""The one loop that runs verdicts: plan, find, choose, then serve or forward.
 
 Knows HTTP only as status, header pairs and bytes; imports no web framework. A fault of memory ends
 here as a forwarded request.
@@ -7,47 +7,38 @@ here as a forwarded request.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 from index.shelf import Shelf
 from policies import decide
-from policies.values import AnswerFacts, Facts, Snapshot
-from policies.verdicts import (
-    Admit,
-    Bypass,
-    Forward,
-    Lookup,
-    Reason,
-    Refuse,
-    Serve,
-    outcome,
-)
-from proxy.dialects.ports import Ending
-from proxy.exchange import JSON, MODEL_KEPT, SSE, Ask, Ready, Repeat, Trail
-from proxy.sse import Parser
-from proxy.upstream import Answer, UpstreamFault
+from policies.values import Candidate, Collapse, Replay, Snapshot
+from policies.verdicts import Bypass, Forward, Lookup, Reason, Serve, outcome
+from proxy.exchange import JSON, SSE, Ask, Ready, Repeat, Trail
+from proxy.fill import Errand, Filler, Place
+from proxy.flights import Flight, Flights
+from proxy.upstream import UpstreamFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from index.journal import Journal
     from index.memory import Memory
-    from policies.values import CategoryRules, Found, Rules
+    from policies.values import Facts, Found, Query, Rules
+    from proxy.flights import Kept, Reader
     from proxy.metrics import Meters
-    from proxy.sse import Event
     from proxy.upstream import Headers, Upstreams
 
-# Seconds that an answer may still take when its client has left and it can be kept.
-FINISH = 120.0
 # The status under which nginx logs a client that closed its request.
 CLIENT_LEFT = 499
-# Without a fault, or with one of the moment, the text can be embedded when its answer is kept.
-LATER = (None, Reason.EMBED_TIMEOUT)
-# What a stream without its terminal event told its client stands in this many of its last events.
-LAST = 4
+# What an upstream says when it cannot answer just now (RFC 5861 §4).
+FAILING = frozenset({500, 502, 503, 504})
+# Seconds over which those who waited in vain for another's call spread their own.
+JITTER = 0.1
+# Seconds between two tries to refresh one entry in the background.
+REFRESH_REST = 5.0
 
 
 class Caller(Protocol):
@@ -62,26 +53,19 @@ class Caller(Protocol):
     async def serve(self, ready: Ready, own: bytes) -> None:
         """The same, message by message."""
 
+    async def pace(self, ready: Ready, own: bytes, times: tuple[int, ...]) -> None:
+        """The same, each event when its time (milliseconds from now) has come."""
+
     async def reply(self, status: int, headers: Headers, body: bytes) -> None: ...
 
-    def expect(self, patience: float) -> None:
-        """From now on notice when the client leaves, and then give up after `patience` seconds."""
+    def expect(self) -> None:
+        """From now on notice when the client leaves, and give up then."""
 
     async def start(self, status: int, headers: Headers) -> None: ...
 
     async def write(self, chunk: bytes) -> None: ...
 
     async def end(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a fresh answer would be kept, and what is already known of its text."""
-
-    lookup: Lookup
-    found: Found
-    category: CategoryRules
-    generation: int
 
 
 @dataclass(slots=True)
@@ -96,7 +80,14 @@ class Engine:
     ids: Callable[[], int]
     response_limit: int = 32_000_000
     clock: Callable[[], float] = time.time
+    flights: Flights = field(default_factory=Flights)
     _ready: Shelf[Ready] = field(default_factory=lambda: Shelf(64_000_000, lambda r: len(r.body)))
+    _filler: Filler = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._filler = Filler(
+            self.memory, self.upstreams, self.meters, self.flights, self.response_limit, self.clock
+        )
 
     async def answer(self, ask: Ask, headers: Headers, caller: Caller) -> None:
         """Answer one request, from memory or from upstream, and record how."""
@@ -112,7 +103,7 @@ class Engine:
             trail.status = CLIENT_LEFT
             raise
         finally:
-            self._record(trail)
+            self._settle(trail)
 
     async def _repeat(self, hit: Repeat, number: int, at: float, caller: Caller) -> None:
         """Answer a byte-identical repeat as it was answered before."""
@@ -133,24 +124,39 @@ class Engine:
         self.meters.tokens_saved += tokens
 
     async def _decide(
-        self, ask: Ask, rules: Rules, trail: Trail, headers: Headers, caller: Caller
+        self,
+        ask: Ask,
+        rules: Rules,
+        trail: Trail,
+        headers: Headers,
+        caller: Caller,
+        *,
+        waited: bool = False,
     ) -> None:
         match ask.plan(rules):
             case Bypass() as bypass:
                 place = await self._place(bypass, ask, rules)
                 trail.reason, trail.category = bypass.reason, bypass.category
-                await self._forward(trail, headers, caller, place, rules)
+                await self._forward(Errand(trail, headers, place, rules), None, caller)
             case Lookup() as lookup:
                 found = await self.memory.find(lookup, ask.query, rules)
                 trail.embed_ms, trail.search_ms = found.embed_ms, found.search_ms
                 verdict = decide.choose(ask.query, found, Snapshot(trail.at, rules))
                 trail.category, trail.cut = verdict.category.name, verdict.cut
-                if isinstance(verdict, Serve) and not await self._serve(verdict, trail, caller):
+                place = Place(lookup, found, verdict.category, self.memory.generation)
+                errand = Errand(trail, headers, place, rules)
+                if isinstance(verdict, Serve):
+                    if await self._serve(verdict, trail, rules, caller):
+                        if verdict.refresh:
+                            self._refresh(errand, place)
+                        return
                     verdict = Forward(Reason.BODY_GONE, verdict.category, verdict.cut)
-                if isinstance(verdict, Forward):
-                    trail.refused(verdict)
-                    place = Place(lookup, found, verdict.category, self.memory.generation)
-                    await self._forward(trail, headers, caller, place, rules)
+                trail.refused(verdict)
+                near = None if waited else self._near(errand, place, verdict)
+                if near is not None and await _landed(near, caller):
+                    await self._decide(ask, rules, trail, headers, caller, waited=True)
+                else:
+                    await self._forward(errand, verdict, caller)
             case never:
                 assert_never(never)
 
@@ -164,7 +170,9 @@ class Engine:
 
     # -- from memory -----------------------------------------------------------------------------
 
-    async def _serve(self, verdict: Serve, trail: Trail, caller: Caller) -> bool:
+    async def _serve(
+        self, verdict: Serve, trail: Trail, rules: Rules, caller: Caller, failed: int = 0
+    ) -> bool:
         ready = await self._made_ready(verdict, trail.ask)
         if ready is None:
             return False
@@ -172,20 +180,34 @@ class Engine:
         trail.reason, trail.entry, trail.status = verdict.reason, facts.entry, 200
         trail.similarity = verdict.candidate.score
         trail.tokens_in, trail.tokens_out = facts.tokens_in, facts.tokens_out
-        if verdict.reason is not Reason.EXACT:
+        if verdict.match is not Reason.EXACT:
             trail.matched = facts.text
-        own = ready.own(verdict.reason, verdict.candidate.score, facts, trail.id, at)
-        if not caller.at_once(ready, own):
+        own = ready.own(verdict.reason, verdict.candidate.score, facts, trail.id, at, failed)
+        if rules.replay is Replay.ORIGINAL and trail.ask.form.stream and facts.pace:
+            caller.expect()
+            await caller.pace(ready, own, facts.pace)
+        elif not caller.at_once(ready, own):
             await caller.serve(ready, own)
         self._count_hit(facts, at)
-        if not self.memory.shared:
+        if not (self.memory.shared or rules.regenerate or facts.pace):
             trail.ask.remember(verdict, ready, trail.decision(0.0))
         return True
 
     async def _made_ready(self, verdict: Serve, ask: Ask) -> Ready | None:
         """The entry's answer in this caller's form, or None when it cannot be had any more."""
         facts, form = verdict.candidate.facts, ask.form
-        key = (facts.entry, facts.stored, form, verdict.reason, verdict.category.name)
+        own = facts.owner.partition(":")[0] == ask.query.owners.key
+        if verdict.match is not Reason.EXACT or not own:
+            # An id at the vendor's is of use to nobody but the key that made it.
+            form = replace(form, alias=facts.entry)
+        key = (
+            facts.entry,
+            facts.stored,
+            form,
+            verdict.reason,
+            verdict.match,
+            verdict.category.name,
+        )
         ready = None if self.memory.shared else self._ready.get(key)
         if ready is None:
             stored = await self.memory.read(facts)
@@ -200,175 +222,120 @@ class Engine:
                 self._ready.put(key, ready)
         return ready
 
+    def _refresh(self, errand: Errand, place: Place) -> None:
+        """Ask upstream behind a stale answer, once for everybody."""
+        entry = place.found.lookup_entry
+        under_way = self.flights.find(entry, place.generation, usage=False)
+        if under_way is not None or self.flights.held("refresh", entry):
+            return
+        self.flights.hold("refresh", entry, REFRESH_REST)
+        trail = Trail(errand.trail.ask, errand.trail.id, errand.trail.at)
+        behind = Errand(trail, errand.headers, errand.place, errand.rules)
+        flight = Flight(self._filler.cargo(behind))
+        self.flights.open(flight, self._filler.fill(flight, behind), listed=True)
+
     # -- from upstream ---------------------------------------------------------------------------
 
-    async def _forward(
-        self, trail: Trail, headers: Headers, caller: Caller, place: Place | None, rules: Rules
-    ) -> None:
-        ask = trail.ask
-        # An answer that can be kept is worth finishing for the next who asks.
-        caller.expect(FINISH if place is not None else 0.0)
-        if ask.query.directives.only_if_cached:
+    async def _forward(self, errand: Errand, verdict: Forward | None, caller: Caller) -> None:
+        """Join an equal call that is under way, or make one."""
+        trail, place, rules = errand.trail, errand.place, errand.rules
+        query = trail.ask.query
+        if query.directives.only_if_cached:
             said = "No stored answer fits, and only-if-cached forbids asking upstream."
             await self._fail(trail, caller, 504, "only_if_cached_miss", said, retry=False)
             return
-        asked = time.perf_counter()
+        caller.expect()
+        listed = False
+        if place is not None and decide.shares(query, place.category, rules):
+            entry = place.found.lookup_entry
+            listed = not self.flights.held("unshared", entry)
+            if listed and verdict is not None and decide.joins(query, verdict, rules):
+                usage = trail.ask.form.usage
+                flight = self.flights.find(entry, place.generation, usage=usage)
+                if flight is not None:
+                    if await self._follow(flight, trail, caller):
+                        return
+                    await self._released(flight, errand, verdict, caller)
+                    return
+        await self._lead(errand, verdict, caller, listed=listed)
+
+    async def _lead(
+        self, errand: Errand, verdict: Forward | None, caller: Caller, *, listed: bool
+    ) -> None:
+        flight = errand.trail.flight = Flight(self._filler.cargo(errand))
+        reader = flight.board()
+        self.flights.open(flight, self._filler.fill(flight, errand), listed=listed)
         try:
-            answer = await self.upstreams.send(
-                ask.upstream, "POST", ask.target, headers, ask.body, identity=True
-            )
-        except UpstreamFault as fault:
-            trail.upstream_ms = (time.perf_counter() - asked) * 1000
-            self.meters.upstream[ask.upstream.name, fault.code] += 1
-            await self._fail(trail, caller, fault.status, fault.code, str(fault))
-            return
-        trail.status = answer.status
-        self.meters.upstream[ask.upstream.name, str(answer.status)] += 1
-        try:
-            await self._pass_on(trail, answer, caller, place, rules)
+            await flight.head()
+            if not await self._instead(flight, errand, verdict, caller):
+                await self._tell(flight, reader, errand.trail, caller)
         finally:
-            answer.close()
-            trail.upstream_ms = (time.perf_counter() - asked) * 1000
+            flight.leave(reader)
 
-    async def _pass_on(
-        self, trail: Trail, answer: Answer, caller: Caller, place: Place | None, rules: Rules
-    ) -> None:
-        kind = answer.header("Content-Type").partition(";")[0].strip().lower().encode()
-        obstacle = _obstacle(answer, kind)
-        if obstacle is not None:
-            trail.kept = obstacle.value if place is not None else ""
-            place = None
-        if kind == SSE and answer.status == 200:  # noqa: PLR2004
-            await self._stream(trail, answer, caller, place, rules)
-        elif place is not None:
-            await self._whole(trail, answer, caller, place, rules)
-        else:
-            await self._through(trail, answer, caller)
-
-    async def _whole(
-        self, trail: Trail, answer: Answer, caller: Caller, place: Place, rules: Rules
-    ) -> None:
-        """A JSON answer: read to its end, kept where good, then sent."""
+    async def _follow(self, flight: Flight, trail: Trail, caller: Caller) -> bool:
+        """Take another's answer as it comes, or once it is there; False where it is none."""
+        reader = flight.board()
+        trail.collapsed = True
         try:
-            body, complete = await answer.read(self.response_limit)
-        except UpstreamFault as fault:
-            trail.kept = Reason.INCOMPLETE.value
+            if flight.cargo is not None and flight.cargo.form == trail.ask.form:
+                await flight.head()
+                if flight.opened and flight.shared:
+                    trail.status = flight.status
+                    await self._tell(flight, reader, trail, caller)
+                    return True
+            else:
+                await flight.end()
+                if flight.kept is not None and await _convert(flight.kept, trail, caller):
+                    return True
+        finally:
+            flight.leave(reader)
+        trail.collapsed = False
+        return False
+
+    async def _released(
+        self, flight: Flight, errand: Errand, verdict: Forward, caller: Caller
+    ) -> None:
+        """Who waited in vain asks for itself, all at once but for a little jitter."""
+        if await self._instead(flight, errand, verdict, caller):
+            return
+        async with self.flights.released:
+            await asyncio.sleep(random.random() * JITTER)  # noqa: S311 - spreads load, hides nothing
+            await self._lead(errand, verdict, caller, listed=False)
+
+    async def _instead(
+        self, flight: Flight, errand: Errand, verdict: Forward | None, caller: Caller
+    ) -> bool:
+        """A remembered answer for one that upstream cannot give."""
+        failed = not flight.opened or flight.status in FAILING
+        if not failed or verdict is None or verdict.fallback is None:
+            return False
+        return await self._serve(
+            verdict.fallback, errand.trail, errand.rules, caller, flight.status
+        )
+
+    async def _tell(self, flight: Flight, reader: Reader, trail: Trail, caller: Caller) -> None:
+        """Pass on what a flight brings."""
+        if not flight.opened:
+            fault = flight.fault or UpstreamFault(502, "bad_gateway", "The call upstream ended.")
             await self._fail(trail, caller, fault.status, fault.code, str(fault))
             return
-        if not complete:
-            trail.kept = Reason.TOO_LARGE.value
-            await self._through(trail, answer, caller, body)
+        own = trail.headers(stored=flight.kept is not None and not trail.collapsed)
+        if flight.body is not None:
+            await caller.reply(flight.status, flight.headers + own, flight.body)
             return
-        stored = await self._keep(trail, place, body, streamed=False, rules=rules)
-        lines = _without(answer.headers, b"content-length")
-        lines.append((b"content-length", b"%d" % len(body)))
-        await caller.reply(answer.status, lines + trail.headers(stored=stored), body)
+        await caller.start(flight.status, flight.headers + own)
+        async for chunk in flight.chunks(reader):
+            await caller.write(chunk)
+        # Unfinished framing tells the client, as upstream's broken connection told us.
+        if flight.fault is None:
+            await caller.end()
 
-    async def _stream(
-        self, trail: Trail, answer: Answer, caller: Caller, place: Place | None, rules: Rules
-    ) -> None:
-        """An event stream: each chunk goes on at once, the last one after the answer is kept."""
-        ask = trail.ask
-        await caller.start(answer.status, answer.headers + trail.headers(stored=False))
-        parts: list[bytes] = []
-        size, ended, parser = 0, False, Parser()
-        last: deque[Event] = deque(maxlen=LAST)
-        try:
-            async for chunk in answer.chunks():
-                size += len(chunk)
-                if place is not None and size <= self.response_limit:
-                    parts.append(chunk)
-                last.extend(events := parser.feed(chunk))
-                if not ended and any(map(ask.dialect.ended, events)):
-                    ended = True
-                    if place is not None:
-                        await self._keep_stream(trail, place, parts, size, rules)
-                await caller.write(chunk)
-        except UpstreamFault as fault:
-            trail.seen = trail.seen or str(fault)
-        if not ended and any(map(ask.dialect.ended, parser.close())):
-            ended = True
-            if place is not None:
-                await self._keep_stream(trail, place, parts, size, rules)
-        if not ended:
-            trail.kept = Reason.INCOMPLETE.value if place is not None else ""
-            if ask.dialect.concluded(last) is Ending.SILENT:
-                await caller.write(ask.dialect.cut_short(last))
-        await caller.end()
-
-    async def _keep_stream(
-        self, trail: Trail, place: Place, parts: list[bytes], size: int, rules: Rules
-    ) -> None:
-        if size > self.response_limit:
-            trail.kept = Reason.TOO_LARGE.value
-            return
-        await self._keep(trail, place, b"".join(parts), streamed=True, rules=rules)
-
-    async def _through(
-        self, trail: Trail, answer: Answer, caller: Caller, already: bytes = b""
-    ) -> None:
-        """An answer that is not kept: passed on byte for byte as it comes."""
-        await caller.start(answer.status, answer.headers + trail.headers(stored=False))
-        try:
-            if already:
-                await caller.write(already)
-            async for chunk in answer.chunks():
-                await caller.write(chunk)
-        except UpstreamFault as fault:
-            trail.seen = str(fault)
-            return  # unfinished framing tells the client, as upstream's broken connection told us
-        await caller.end()
-
-    async def _keep(
-        self, trail: Trail, place: Place, body: bytes, *, streamed: bool, rules: Rules
-    ) -> bool:
-        """Ask the core whether the answer may be kept, and keep it. Never raises."""
-        ask = trail.ask
-        if place.generation != self.memory.generation:
-            return False  # what a purge was to end may be this very answer
-        judged = ask.dialect.judge(body, streamed=streamed, query=ask.query, strict=ask.strict)
-        trail.tokens_in, trail.tokens_out = judged.tokens_in, judged.tokens_out
-        verdict = decide.admit(ask.query, place.found, judged, rules)
-        match verdict:
-            case Refuse(reason):
-                trail.kept = reason.value
-                self.meters.not_stored[reason.value] += 1
-                return False
-            case Admit() as admitted:
-                facts = self._facts(trail, place, judged, admitted, streamed=streamed)
-                fault = place.found.fault
-                meaning = place.lookup.semantic is None and fault in LATER
-                await self.memory.keep(facts, body, place.found.vector, meaning=meaning)
-                trail.kept, trail.entry = "stored", facts.entry
-                self.meters.stored += 1
-                return True
-            case never:
-                assert_never(never)
-
-    def _facts(
-        self, trail: Trail, place: Place, judged: AnswerFacts, admitted: Admit, *, streamed: bool
-    ) -> Facts:
-        query, now = trail.ask.query, self.clock()
-        return Facts(
-            entry=place.found.lookup_entry,
-            space=place.found.lookup_space,
-            owner=decide.owner_of(query, place.category.share),
-            category=place.category.name,
-            dialect=query.dialect,
-            model=query.model[:MODEL_KEPT],
-            chain=query.chain,
-            text=query.text,
-            stored=now,
-            expires=now + admitted.ttl,
-            gone=now + admitted.linger,
-            size=judged.size + len(query.text),
-            tokens_in=judged.tokens_in,
-            tokens_out=judged.tokens_out,
-            cost_ms=(time.perf_counter() - trail.began) * 1000,
-            has_usage=judged.has_usage,
-            streamed=streamed,
-            tags=query.directives.tags,
-        )
+    def _near(self, errand: Errand, place: Place, verdict: Forward) -> Flight | None:
+        """A call under way whose answer would serve this question by meaning."""
+        rules, query, found = errand.rules, errand.trail.ask.query, place.found
+        if rules.collapse is not Collapse.MEANING or not decide.joins(query, verdict, rules):
+            return None
+        return _nearest(self.flights, found, query, place, Snapshot(errand.trail.at, rules))
 
     async def _fail(
         self, trail: Trail, caller: Caller, status: int, code: str, said: str, *, retry: bool = True
@@ -378,11 +345,19 @@ class Engine:
         lines: Headers = [
             (b"content-type", JSON),
             (b"content-length", b"%d" % len(body)),
-            *_without(trail.headers(stored=False), b"cache-status"),
+            *(line for line in trail.headers(stored=False) if line[0] != b"cache-status"),
         ]
         if not retry:
             lines.append((b"x-should-retry", b"false"))
         await caller.reply(status, lines, body)
+
+    def _settle(self, trail: Trail) -> None:
+        """Record the exchange once its own call, if it made one, has come to its end."""
+        flight = trail.flight
+        if flight is None or flight.task is None or flight.done:
+            self._record(trail)
+        else:
+            flight.task.add_done_callback(lambda _: self._record(trail))
 
     def _record(self, trail: Trail) -> None:
         """Count and log the decision; costs the request a few microseconds."""
@@ -392,16 +367,48 @@ class Engine:
         self.journal.record(trail.decision(seconds))
 
 
-def _obstacle(answer: Answer, kind: bytes) -> Reason | None:
-    """What of an answer's head forbids keeping it."""
-    if answer.status != 200:  # noqa: PLR2004
-        return Reason.STATUS
-    if "no-store" in answer.header("Cache-Control").lower():
-        return Reason.NO_STORE
-    if answer.header("Content-Encoding").lower() not in ("", "identity"):
-        return Reason.UNSUPPORTED
-    return None if kind in (JSON, SSE) else Reason.INVALID_JSON
+async def _convert(kept: Kept, trail: Trail, caller: Caller) -> bool:
+    """Send another's answer in this caller's form, if it has one."""
+    ask = trail.ask
+    try:
+        body = ask.dialect.render(kept.body, streamed=kept.facts.streamed, form=ask.form)
+    except (ValueError, KeyError, TypeError):
+        return False
+    trail.status, trail.entry = 200, kept.facts.entry
+    lines = [
+        (b"content-type", SSE if ask.form.stream else JSON),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    await caller.reply(200, lines + trail.headers(stored=False), body)
+    return True
 
 
-def _without(headers: Headers, name: bytes) -> Headers:
-    return [line for line in headers if line[0] != name]
+async def _landed(flight: Flight, caller: Caller) -> bool:
+    """Wait for another's call; whether its answer was kept."""
+    caller.expect()
+    reader = flight.board()
+    try:
+        await flight.end()
+    finally:
+        flight.leave(reader)
+    return flight.kept is not None
+
+
+def _nearest(
+    flights: Flights, found: Found, query: Query, place: Place, snap: Snapshot
+) -> Flight | None:
+    """By the very `choose` that weighs what is remembered."""
+    vector = found.vector
+    if vector is None:
+        return None
+    by_entry, near = {}, []
+    for flight in flights.near(found.lookup_space, place.generation):
+        cargo = flight.cargo
+        if cargo is not None and cargo.vector is not None and cargo.entry != found.lookup_entry:
+            by_entry[cargo.entry] = flight
+            near.append(Candidate(cargo.facts, float(cargo.vector @ vector)))
+    near.sort(key=lambda candidate: -candidate.score)
+    verdict = decide.choose(query, replace(found, exact=None, near=tuple(near)), snap)
+    if not isinstance(verdict, Serve):
+        return None
+    return by_entry[verdict.candidate.facts.entry]

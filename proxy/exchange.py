@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from index.memory import Memory
     from policies.values import Candidate, Facts, Query, Rules
     from proxy.dialects.ports import Dialect, Form
+    from proxy.flights import Flight
     from proxy.settings import Upstream
     from proxy.upstream import Headers
 
@@ -27,10 +28,9 @@ PROMPT_KEPT = 4_000
 MODEL_KEPT = 200
 
 
-_OWN = (
-    b"cache-status: likewise; hit; ttl=%d; detail=%b\r\nage: %d\r\n"
-    b"x-likewise-request: %016x\r\nx-likewise-similarity: %.3f\r\n"
-)
+_HIT = b"cache-status: likewise; hit; ttl=%d; detail=%b\r\n"
+_INSTEAD = b"cache-status: likewise; fwd=stale%b; detail=%b\r\n"
+_OWN = b"age: %d\r\nx-likewise-request: %016x\r\nx-likewise-similarity: %.3f\r\n"
 _MS = Decision._fields.index("ms")
 
 
@@ -102,25 +102,37 @@ class Ready:
 
     @classmethod
     def of(cls, verdict: Serve, body: bytes, *, stream: bool) -> Ready:
-        facts, word = verdict.candidate.facts, verdict.reason.encode()
+        facts = verdict.candidate.facts
+        stale = outcome(verdict.reason) is Outcome.STALE
         lines = [
             (b"content-type", SSE if stream else JSON),
             (b"content-length", b"%d" % len(body)),
             (b"date", formatdate(facts.stored, usegmt=True).encode()),
-            (b"x-cache", b"HIT"),
-            (b"x-likewise-match", word),
-            (b"x-likewise-reason", word),
+            (b"x-cache", b"STALE" if stale else b"HIT"),
+            (b"x-likewise-match", verdict.match.encode()),
+            (b"x-likewise-reason", verdict.reason.encode()),
             (b"x-likewise-category", verdict.category.name.encode()),
             (b"x-likewise-entry", facts.entry.encode()),
+            (b"x-likewise-tokens-saved", b"%d" % (facts.tokens_in + facts.tokens_out)),
         ]
         if stream:
             lines += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
         head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % line for line in lines)
         return cls(tuple(lines), head, body)
 
-    def own(self, verdict: Reason, score: float, facts: Facts, number: int, at: float) -> bytes:
-        """The header lines of this one exchange, as they go over the wire."""
-        return _OWN % (facts.expires - at, verdict.encode(), at - facts.stored, number, score)
+    def own(
+        self, verdict: Reason, score: float, facts: Facts, number: int, at: float, failed: int = 0
+    ) -> bytes:
+        """The header lines of this one exchange, as they go over the wire.
+
+        `failed` is the upstream's status where the answer stands in for it.
+        """
+        if verdict is Reason.STALE_IF_ERROR:
+            status = b"; fwd-status=%d" % failed if failed else b""
+            head = _INSTEAD % (status, verdict.encode())
+        else:
+            head = _HIT % (facts.expires - at, verdict.encode())
+        return head + _OWN % (at - facts.stored, number, score)
 
 
 class Trail:
@@ -145,6 +157,8 @@ class Trail:
     search_ms: float = 0.0
     tokens_in: int = 0
     tokens_out: int = 0
+    collapsed: bool = False
+    flight: Flight | None = None
 
     def __init__(self, ask: Ask, number: int, at: float) -> None:
         self.ask = ask
@@ -179,7 +193,7 @@ class Trail:
             forwarded = "stale"
         else:
             forwarded = "bypass" if kind is Outcome.BYPASS else "miss"
-        kept = "; stored" if stored else ""
+        kept = ("; stored" if stored else "") + ("; collapsed" if self.collapsed else "")
         lines: Headers = [
             (b"cache-status", f"likewise; fwd={forwarded}{kept}; detail={reason.value}".encode()),
             (b"x-cache", b"BYPASS" if kind is Outcome.BYPASS else b"MISS"),

@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 import orjson
 
 from proxy import directives
+from proxy.cors import is_preflight
 from proxy.dialects.canonical import BadBody, digest, has_floats, parse
 from proxy.dialects.envelope import openai_error
-from proxy.dialects.listing import BY_PATH
+from proxy.dialects.listing import route
 from proxy.dialects.ports import Frame
 from proxy.directives import BadDirective
 from proxy.exchange import Ask
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from policies.values import Directives
+    from proxy.cors import Cors
     from proxy.dialects.ports import Dialect
     from proxy.engine import Engine
     from proxy.exchange import Ready
@@ -78,39 +80,63 @@ class DataPort:
         *,
         body_limit: int,
         ready: Callable[[], tuple[bool, str]],
+        cors: Cors,
     ) -> None:
         self._engine = engine
         self._identity = identity
         self._limit = body_limit
         self._ready = ready
+        self._cors = cors
         self._memo: OrderedDict[tuple[Any, ...], Ask] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        dialect = BY_PATH.get(scope["path"])
-        if dialect is not None and scope["method"] == "POST":
-            await self._cached(dialect, scope, receive, send)
-        elif scope["path"] in ("/healthz", "/readyz"):
+        if self._cors and (origin := self._cors.allowed(scope["headers"])) is not None:
+            if is_preflight(scope["method"], scope["headers"]):
+                lines = self._cors.preflight(origin, scope["headers"])
+                await _Caller(send).reply(204, lines, b"")
+                return
+            send = self._marked(origin, scope, send)
+        path = scope["path"]
+        known = route(path) if scope["method"] == "POST" else None
+        if known is not None:
+            await self._cached(*known, scope, receive, send)
+        elif path in ("/healthz", "/readyz"):
             await self._health(scope, send)
-        elif scope["path"].startswith(_RESERVED):
-            refused = _Refused(404, "unknown_path", f"There is no {scope['path'][:80]} here.")
+        elif path.startswith(_RESERVED):
+            refused = _Refused(404, "unknown_path", f"There is no {path[:80]} here.")
             await _Caller(send).fail(refused, _openai(refused))
         else:
             await self._pass_through(scope, receive, send)
 
+    def _marked(self, origin: bytes, scope: Scope, send: Send) -> Send:
+        """`send` for a page of another site: each answer says that the page may read it."""
+        scope.pop(WHOLE, None)
+        cors = self._cors
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                lines = cors.mark(origin, list(message["headers"]))
+                message = {**message, "headers": lines}
+            await send(message)
+
+        return marked
+
     # -- cached routes ---------------------------------------------------------------------------
 
-    async def _cached(self, dialect: Dialect, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _cached(
+        self, dialect: Dialect, deployment: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         caller = _Caller(send, receive, scope.get(WHOLE))
         try:
             body = await _read(receive, self._limit)
             if body is None:
                 return  # the client left before its request was whole
             if len(body) <= _LONG:
-                ask = self._ask(dialect, scope, body)
+                ask = self._ask(dialect, deployment, scope, body)
             else:
-                ask = await asyncio.to_thread(self._ask, dialect, scope, body)
+                ask = await asyncio.to_thread(self._ask, dialect, deployment, scope, body)
             await self._engine.answer(ask, scope["headers"], caller)
         except asyncio.CancelledError:
             if not caller.left:
@@ -125,7 +151,7 @@ class DataPort:
         finally:
             caller.close()
 
-    def _ask(self, dialect: Dialect, scope: Scope, body: bytes) -> Ask:
+    def _ask(self, dialect: Dialect, deployment: str, scope: Scope, body: bytes) -> Ask:
         """The request as the engine takes it; byte-identical repeats share one."""
         seen = [
             line
@@ -137,14 +163,16 @@ class DataPort:
         if ask is not None and ask.settled_under(self._engine.rules):
             self._memo.move_to_end(key)
             return ask
-        ask = self._parse(dialect, scope, seen, body)
+        ask = self._parse(dialect, deployment, scope, seen, body)
         if len(body) <= _MEMO_BODY:
             self._memo[key] = ask
             if len(self._memo) > _MEMO_ITEMS:
                 self._memo.popitem(last=False)
         return ask
 
-    def _parse(self, dialect: Dialect, scope: Scope, seen: Headers, raw: bytes) -> Ask:
+    def _parse(
+        self, dialect: Dialect, deployment: str, scope: Scope, seen: Headers, raw: bytes
+    ) -> Ask:
         headers: dict[bytes, bytes] = {}
         for name, value in seen:  # lines of one name are one list (RFC 9110 §5.2)
             headers[name] = headers[name] + b", " + value if name in headers else value
@@ -162,18 +190,23 @@ class DataPort:
             raise _Refused(400, fault.code, str(fault), fault.param) from None
         except BadDirective as fault:
             raise _Refused(400, "invalid_value", str(fault), fault.param) from None
-        upstream = self._upstream(dialect, body)
-        _refuse_foreign_page(seen, upstream)
+        upstream = self._upstream(dialect, deployment or body.get("model"))
+        self._refuse_foreign_page(seen, upstream)
         frame = Frame(
             owners=self._identity.owners(presented(seen), dialect.end_user(body)),
             upstream=f"{upstream.name} {upstream.base_url}",
             headers=shape(scope["query_string"], seen),
             directives=asked,
             floats=has_floats(raw),
+            deployment=deployment,
         )
+        try:
+            query = dialect.read(body, frame)
+        except BadBody as fault:
+            raise _Refused(400, fault.code, str(fault), fault.param) from None
         return Ask(
             dialect=dialect,
-            query=dialect.read(body, frame),
+            query=query,
             form=dialect.form(body),
             upstream=upstream,
             target=_target(scope),
@@ -196,14 +229,31 @@ class DataPort:
             raise BadDirective("x-likewise-category", said)
         return asked
 
-    def _upstream(self, dialect: Dialect, body: dict[str, Any]) -> Upstream:
-        model = body.get("model")
+    def _upstream(self, dialect: Dialect, model: Any) -> Upstream:
         named = model if isinstance(model, str) else ""
         found = self._engine.upstreams.serving(named, dialect.apis)
         if found is None:
             said = f"No upstream serves the model {str(model)[:80]!r}."
             raise _Refused(404, "model_not_found", said, "model")
         return found
+
+    def _refuse_foreign_page(self, headers: Headers, upstream: Upstream) -> None:
+        """A page of another site may make a browser ask here; unless it is allowed to, it must not
+        spend the operator's key."""
+        origin = next((value for name, value in headers if name == b"origin"), None)
+        if (
+            origin is None
+            or upstream.api_key is None
+            or any(n in CREDENTIAL_HEADERS for n, _ in headers)
+            or self._cors.allowed(headers) is not None
+        ):
+            return
+        if not is_local(urlsplit(origin.decode("latin-1")).hostname or ""):
+            said = (
+                "A web page of another origin may not use the key configured here; "
+                "send one of its own, or allow the origin under server.cors."
+            )
+            raise _Refused(403, "foreign_origin", said)
 
     # -- everything else -------------------------------------------------------------------------
 
@@ -220,7 +270,7 @@ class DataPort:
             _refuse_loop(scope["headers"])
             upstream = self._engine.upstreams.passthrough()
             if upstream is not None:
-                _refuse_foreign_page(scope["headers"], upstream)
+                self._refuse_foreign_page(scope["headers"], upstream)
             if upstream is None:
                 said = "Several upstreams are configured and none is marked `passthrough: true`."
                 raise _Refused(404, "no_passthrough", said)  # noqa: TRY301 - one way out for all
@@ -291,8 +341,11 @@ class _Caller:
         return self._whole(b"%b%b\r\n%b" % (ready.head, own, ready.body))
 
     async def serve(self, ready: Ready, own: bytes) -> None:
+        await self.reply(200, self._lines(ready, own), ready.body)
+
+    def _lines(self, ready: Ready, own: bytes) -> Headers:
         pairs = [line.split(b": ", 1) for line in own.split(b"\r\n")[:-1]]
-        await self.reply(200, [*ready.lines, *((name, value) for name, value in pairs)], ready.body)
+        return [*ready.lines, *((name, value) for name, value in pairs)]
 
     async def reply(self, status: int, headers: Headers, body: bytes) -> None:
         self.started = self.done = True
@@ -303,18 +356,28 @@ class _Caller:
         self.started = True
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
-    def expect(self, patience: float) -> None:
+    async def pace(self, ready: Ready, own: bytes, times: tuple[int, ...]) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        lines = [line for line in self._lines(ready, own) if line[0] != b"content-length"]
+        await self.start(200, lines)
+        # Rendered streams end every event with one empty line.
+        for number, event in enumerate(ready.body.split(b"\n\n")[:-1]):
+            due = times[min(number, len(times) - 1)] / 1000
+            await asyncio.sleep(max(0.0, due - (loop.time() - began)))
+            await self.write(event + b"\n\n")
+        await self.end()
+
+    def expect(self) -> None:
         if self._watch is None and self._receive is not None:
             self._task = asyncio.current_task()
-            self._watch = asyncio.create_task(self._leave(self._receive, patience))
+            self._watch = asyncio.create_task(self._leave(self._receive))
 
-    async def _leave(self, receive: Receive, patience: float) -> None:
-        """Cancel the exchange `patience` seconds after its client has left."""
+    async def _leave(self, receive: Receive) -> None:
+        """Cancel the exchange when its client has left."""
         while (await receive())["type"] != "http.disconnect":
             pass
         # A finished answer reads as a disconnect too.
-        if not self.done:
-            await asyncio.sleep(patience)
         if not self.done and self._task is not None:
             self.left = True
             self._task.cancel()
@@ -418,22 +481,6 @@ def shape(query: bytes, seen: Headers) -> bytes:
     """What outside the body shapes an answer, as one unambiguous byte string."""
     lines = sorted(line for line in seen if line[0] in SHAPING)
     return digest(query, *(part for line in lines for part in line))
-
-
-def _refuse_foreign_page(headers: Headers, upstream: Upstream) -> None:
-    """A page of another site may make a browser ask here; it must not spend the operator's key."""
-    origin = next((value for name, value in headers if name == b"origin"), None)
-    if (
-        origin is None
-        or upstream.api_key is None
-        or any(n in CREDENTIAL_HEADERS for n, _ in headers)
-    ):
-        return
-    if not is_local(urlsplit(origin.decode("latin-1")).hostname or ""):
-        said = (
-            "A web page of another origin may not use the key configured here; send one of its own."
-        )
-        raise _Refused(403, "foreign_origin", said)
 
 
 def _target(scope: Scope) -> str:

@@ -375,27 +375,18 @@ class NotYet:
 _COMPARED = "remembered and fresh answers are not compared yet"
 _EXACT_TURNS = "earlier turns must be equal for now"
 _START = "the fixed `start` rules until audits exist"
-_NOW = ("0s", "0m", "0h", "0d", "0", 0)
-_NO_STALE = "an expired entry is asked again, never served"
 
 NOT_YET = (
-    NotYet("server.cors", "no CORS header is sent"),
     NotYet("index.storage", "vectors are kept as float32", runs=("float32",)),
     NotYet("index.pca", "vectors keep all their dimensions"),
     NotYet("index.eviction", "the least recently used entry goes first", runs=("lru",)),
     NotYet("policy.judge", _COMPARED),
     NotYet("policy.audits", "no would-be hit is forwarded to check it", runs=("0%", 0)),
-    NotYet("policy.collapse", "equal requests under way each go upstream", runs=("off",)),
-    NotYet("policy.replay", "remembered streams are sent at once", runs=("fast",)),
     NotYet("policy.load", "threshold and TTL do not move with load"),
     NotYet("policy.defaults.threshold.max_false_hits", _START),
     NotYet("policy.categories.*.threshold.max_false_hits", _START),
     NotYet("policy.defaults.context.mode", _EXACT_TURNS, runs=("off", "exact")),
     NotYet("policy.categories.*.context.mode", _EXACT_TURNS, runs=("off", "exact")),
-    NotYet("policy.defaults.stale_while_revalidate", _NO_STALE, runs=_NOW),
-    NotYet("policy.categories.*.stale_while_revalidate", _NO_STALE, runs=_NOW),
-    NotYet("policy.defaults.stale_if_error", _NO_STALE, runs=_NOW),
-    NotYet("policy.categories.*.stale_if_error", _NO_STALE, runs=_NOW),
 )
 
 

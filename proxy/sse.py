@@ -67,6 +67,11 @@ class Parser:
         self._held = [text[end:]]
         return list(_parsed(text[:end])) if end else []
 
+    @property
+    def unfinished(self) -> bytes:
+        """What has to come before another event, so that it is not taken for the rest of this."""
+        return b"\n\n" if any(self._held) else b""
+
     def close(self) -> list[Event]:
         """What the end of the stream leaves over, as if its empty line had come.
 

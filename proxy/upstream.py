@@ -59,6 +59,12 @@ class Answer:
         """A header's value, several lines of it joined as RFC 9110 §5.2 says."""
         return ", ".join(self.response.headers.getall(name, ()))
 
+    @property
+    def framed(self) -> bool:
+        """Whether the body's end can be told from a connection that broke off."""
+        headers = self.response.headers
+        return "Content-Length" in headers or "Transfer-Encoding" in headers
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises `UpstreamFault` when it breaks off."""
         try:
@@ -191,11 +197,17 @@ class Upstreams:
             await self._session.close()
 
 
+# What a base URL may end with while the caller's path begins with it.
+_SHARED = ("/openai/v1", "/v1", "/openai")
+
+
 def join(base_url: str, target: str) -> str:
-    """The upstream's address for a caller's path, `/v1` never doubled."""
+    """The upstream's address for a caller's path, `/v1` (or Azure's `/openai`) never doubled."""
     base = base_url.rstrip("/")
-    if base.endswith("/v1") and (target == "/v1" or target.startswith(("/v1/", "/v1?"))):
-        target = target[3:]
+    for part in _SHARED:
+        if base.endswith(part) and (target == part or target.startswith((f"{part}/", f"{part}?"))):
+            target = target[len(part) :]
+            break
     # Without a slash, `@elsewhere` or `*` would become part of the host.
     return base + target if target.startswith(("/", "?")) or not target else f"{base}/{target}"
 

@@ -14,6 +14,7 @@ from policies.values import (
     AnswerFacts,
     Candidate,
     CategoryRules,
+    Collapse,
     ContextMode,
     ContextRules,
     Directives,
@@ -694,3 +695,112 @@ def test_a_refreshed_entry_keeps_its_category() -> None:
     short = Rules(DEFAULTS, (replace(DEFAULTS, name="short", ttl=5.0),))
     brought = found(exact=replace(FACTS, category="short"))
     assert decide.admit(QUERY, brought, AnswerFacts(1), short) == Admit(5.0, 5.0)
+
+
+# -- stale answers -------------------------------------------------------------------------------
+
+STALE = replace(DEFAULTS, stale_while_revalidate=60.0, stale_if_error=600.0)
+STALE_RULES = Rules(STALE)
+
+
+@pytest.mark.parametrize(
+    ("late", "served", "fallback"),
+    [
+        (-1, Reason.EXACT, None),
+        (10, Reason.STALE_WHILE_REVALIDATE, None),
+        (100, None, Reason.STALE_IF_ERROR),
+        (700, None, None),
+    ],
+)
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_stale_answer_is_served_inside_its_windows(
+    late: float, served: Reason | None, fallback: Reason | None, *, exact: bool
+) -> None:
+    """Stale while revalidating is a hit, stale on error only a fallback; equal or near alike."""
+    expires = NOW - late
+    entry = replace(FACTS, stored=expires - 200, expires=expires, gone=expires + 600)
+    seen = found(exact=entry) if exact else found(Candidate(entry, 0.97))
+    verdict = decide.choose(QUERY, seen, Snapshot(NOW, STALE_RULES))
+    if served is not None:
+        assert isinstance(verdict, Serve)
+        assert verdict.match is (Reason.EXACT if exact else Reason.SEMANTIC)
+        fresh = served is Reason.EXACT
+        assert verdict.reason is (verdict.match if fresh else served)
+        assert verdict.refresh is not fresh
+        return
+    assert isinstance(verdict, Forward)
+    assert verdict.reason is Reason.EXPIRED
+    assert (verdict.fallback and verdict.fallback.reason) == fallback
+
+
+def test_a_fresh_neighbour_goes_before_a_nearer_stale_one() -> None:
+    """What needs no refresh is served, though a stale answer would be nearer."""
+    stale = replace(FACTS, entry="a" * 32, expires=NOW - 1)
+    verdict = decide.choose(
+        QUERY, found(Candidate(stale, 0.99), near(0.95)), Snapshot(NOW, STALE_RULES)
+    )
+    assert isinstance(verdict, Serve)
+    assert (verdict.reason, verdict.candidate.facts.entry) == (Reason.SEMANTIC, "e" * 32)
+
+
+def test_a_stale_neighbour_still_has_to_pass_the_guards() -> None:
+    """No window lets an answer through that a guard would stop."""
+    other = replace(FACTS, text="How do I boil 12 eggs?", expires=NOW - 1)
+    query = replace(QUERY, text="How do I boil 10 eggs?")
+    verdict = decide.choose(query, found(Candidate(other, 0.99)), Snapshot(NOW, STALE_RULES))
+    assert isinstance(verdict, Forward)
+    assert (verdict.reason, verdict.fallback) == (Reason.GUARD_NUMBERS, None)
+
+
+@pytest.mark.parametrize(
+    ("ago", "window", "asked_again"),
+    [(5, 0, False), (5, 10, True), (10, 10, False), (-1, 10, False)],
+)
+def test_a_resend_right_after_its_answer_may_ask_afresh(
+    ago: float, window: float, asked_again: bool
+) -> None:
+    """Inside the window an equal request means `regenerate`; the old answer stays as fallback."""
+    seen = replace(found(exact=FACTS), used=NOW - ago)
+    verdict = decide.choose(QUERY, seen, Snapshot(NOW, replace(RULES, regenerate=window)))
+    assert isinstance(verdict, Forward) is asked_again
+    if isinstance(verdict, Forward):
+        assert verdict.reason is Reason.WRITE_ONLY
+        assert verdict.fallback is not None
+        assert verdict.fallback.reason is Reason.EXACT
+
+
+# -- collapsing ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "rules", "shares", "joins"),
+    [
+        (QUERY, RULES, True, True),
+        (QUERY, replace(RULES, collapse=Collapse.OFF), False, False),
+        (QUERY, replace(RULES, collapse=Collapse.MEANING), True, True),
+        (QUERY, replace(RULES, shadow=True), False, False),
+        (replace(QUERY, directives=Directives(reach=Reach.SHADOW)), RULES, False, False),
+        (replace(QUERY, directives=Directives(no_cache=True)), RULES, True, False),
+        (replace(QUERY, directives=Directives(no_store=True)), RULES, False, False),
+        (replace(QUERY, directives=Directives(only_if_cached=True)), RULES, True, False),
+        (replace(QUERY, temperature=1.8), RULES, False, False),
+    ],
+)
+def test_who_may_wait_for_whom(query: Query, rules: Rules, shares: bool, joins: bool) -> None:
+    """Only what could be remembered is shared; who wants a fresh answer shares but never joins."""
+    assert decide.shares(query, DEFAULTS, rules) is shares
+    assert decide.joins(query, Forward(Reason.EMPTY, DEFAULTS, 0.9), rules) is joins
+
+
+@pytest.mark.parametrize("reason", [Reason.AUDIT, Reason.WRITE_ONLY])
+def test_who_was_sent_on_purpose_does_not_wait(reason: Reason) -> None:
+    """An audit and a resend each want an answer of their own."""
+    assert not decide.joins(QUERY, Forward(reason, DEFAULTS, 0.9), RULES)
+
+
+@pytest.mark.parametrize(("admitted", "expected"), [(True, Lookup), (False, Bypass)])
+def test_answers_that_the_vendor_keeps_may_be_kept_out(admitted: bool, expected: type) -> None:
+    """A policy can refuse to remember what has an id at the vendor's."""
+    query = replace(QUERY, stateful=True)
+    planned = decide.plan(query, replace(RULES, stateful=admitted))
+    assert isinstance(planned, expected)

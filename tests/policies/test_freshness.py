@@ -6,10 +6,13 @@ import math
 
 import pytest
 
-from policies.freshness import age, fresh, lifetime
+from policies.freshness import State, age, lifetime, state
 from policies.values import CategoryRules, Directives, Facts, Overrides, Threshold
 
 NOW = 5_000.0
+# Stale for a minute while a newer answer is fetched, for an hour when none can be had.
+WINDOWS = CategoryRules("w", Threshold(0.9), ttl=60, stale_while_revalidate=60, stale_if_error=3600)
+NONE = CategoryRules("n", Threshold(0.9), ttl=60)
 
 
 def facts(stored: float = NOW - 100, expires: float = NOW + 50, gone: float = NOW + 500) -> Facts:
@@ -40,7 +43,7 @@ def test_age_is_never_negative(stored: float, expected: float) -> None:
 )
 def test_fresh_until_it_expires(entry: Facts, *, expected: bool) -> None:
     """Without a wish an entry is fresh up to, not at, its expiry, and not from the future."""
-    assert fresh(entry, Directives(), NOW) is expected
+    assert (state(entry, NONE, Directives(), NOW) is State.FRESH) is expected
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,43 @@ def test_fresh_until_it_expires(entry: Facts, *, expected: bool) -> None:
 )
 def test_the_caller_says_how_fresh(asked: Directives, entry: Facts, *, expected: bool) -> None:
     """max-age, min-fresh and max-stale bind alone and together."""
-    assert fresh(entry, asked, NOW) is expected
+    assert (state(entry, NONE, asked, NOW) is State.FRESH) is expected
+
+
+@pytest.mark.parametrize(
+    ("late", "asked", "expected"),
+    [
+        (-1, Directives(), State.FRESH),
+        (0, Directives(), State.REVALIDATE),
+        (59.9, Directives(), State.REVALIDATE),
+        (60, Directives(), State.ON_ERROR),
+        (3599.9, Directives(), State.ON_ERROR),
+        (3600, Directives(), State.DEAD),
+        # Only what a caller sends itself bounds the windows.
+        (10, Directives(max_age=10_000), State.REVALIDATE),
+        (10, Directives(max_age=1), State.DEAD),
+        (10, Directives(min_fresh=0), State.DEAD),
+        (10, Directives(max_stale=20), State.FRESH),
+        (30, Directives(max_stale=20), State.REVALIDATE),
+        (10, Directives(only_if_cached=True), State.ON_ERROR),
+        # stale-if-error of the request takes the place of the category's.
+        (100, Directives(stale_if_error=200), State.ON_ERROR),
+        (300, Directives(stale_if_error=200), State.DEAD),
+        (5000, Directives(stale_if_error=6000), State.ON_ERROR),
+        (100, Directives(stale_if_error=200, max_age=1), State.ON_ERROR),
+        (100, Directives(stale_if_error=0), State.DEAD),
+    ],
+)
+def test_stale_windows(late: float, asked: Directives, expected: State) -> None:
+    """RFC 5861: a short window while revalidating, a longer one on errors, never past them."""
+    entry = facts(stored=NOW - 200 - late, expires=NOW - late, gone=NOW + 10_000)
+    assert state(entry, WINDOWS, asked, NOW) is expected
+
+
+def test_no_window_outlives_the_entry() -> None:
+    """Past `gone` an entry serves nobody, whatever window is asked for."""
+    entry = facts(expires=NOW - 10, gone=NOW)
+    assert state(entry, WINDOWS, Directives(stale_if_error=1e9), NOW) is State.DEAD
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,20 @@ from typing import Any
 
 import pytest
 
-from policies.values import CategoryRules, Directives, Owners, Query, Rules, Threshold
-from policies.verdicts import Reason
+from policies.values import (
+    Candidate,
+    CategoryRules,
+    Directives,
+    Facts,
+    Owners,
+    Query,
+    Rules,
+    Threshold,
+)
+from policies.verdicts import Reason, Serve
 from proxy.dialects.chat import Chat
 from proxy.dialects.ports import Form
-from proxy.exchange import Ask, Trail
+from proxy.exchange import Ask, Ready, Trail
 from proxy.settings import bare_upstream
 
 QUERY = Query("chat", "u", "gpt-4o-mini", Owners("k"), b"f", "", "my secret question")
@@ -45,6 +54,52 @@ def test_forwarded_answers_say_why(reason: Reason, stored: bool, status: str, wo
     assert lines[b"x-cache"].decode() == word
     assert lines[b"x-likewise-request"] == b"0000000000000abc"
     assert b"x-likewise-similarity" not in lines
+
+
+FACTS = Facts("e" * 32, "s", "o", "c", "chat", "m", "", "t", 900.0, 1060.0, 2000.0, 9, 7, 5)
+
+
+@pytest.mark.parametrize(
+    ("reason", "failed", "at", "status"),
+    [
+        (Reason.EXACT, 0, 1000.0, "likewise; hit; ttl=60; detail=exact"),
+        (Reason.SEMANTIC, 0, 1000.0, "likewise; hit; ttl=60; detail=semantic"),
+        (
+            Reason.STALE_WHILE_REVALIDATE,
+            0,
+            1072.0,
+            "likewise; hit; ttl=-12; detail=stale-while-revalidate",
+        ),
+        (
+            Reason.STALE_IF_ERROR,
+            503,
+            1072.0,
+            "likewise; fwd=stale; fwd-status=503; detail=stale-if-error",
+        ),
+        (Reason.STALE_IF_ERROR, 0, 1072.0, "likewise; fwd=stale; detail=stale-if-error"),
+    ],
+)
+def test_remembered_answers_say_how_old_they_are(
+    reason: Reason, failed: int, at: float, status: str
+) -> None:
+    """RFC 9211: a hit has the seconds that are left, and what stands in says for which failure."""
+    category = RULES.defaults
+    verdict = Serve(Candidate(FACTS, 1.0), reason, category, 0.9, match=Reason.SEMANTIC)
+    ready = Ready.of(verdict, b"{}", stream=False)
+    lines = dict(line.split(": ", 1) for line in
+                 ready.own(reason, 1.0, FACTS, 0xABC, at, failed).decode().splitlines())  # fmt: skip
+    assert lines["cache-status"] == status
+    assert lines["age"] == str(int(at - 900))
+    fixed = dict(ready.lines)
+    assert fixed[b"x-cache"] == (b"STALE" if reason.startswith("stale") else b"HIT")
+    assert fixed[b"x-likewise-match"] == b"semantic"
+    assert fixed[b"x-likewise-tokens-saved"] == b"12"
+
+
+def test_who_took_anothers_answer_is_told() -> None:
+    """`collapsed` stands beside the reason (RFC 9211 §2.5)."""
+    lines = dict(trail(reason=Reason.EMPTY, collapsed=True).headers(stored=False))
+    assert lines[b"cache-status"] == b"likewise; fwd=miss; collapsed; detail=empty"
 
 
 def test_a_neighbour_s_similarity_is_told() -> None:

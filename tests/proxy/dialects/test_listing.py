@@ -1,22 +1,44 @@
-"""The list of APIs."""
+"""The list of APIs, and which paths are whose."""
 
 import pytest
 
-from proxy.dialects.listing import BY_PATH, DIALECTS
-
-
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/completions"])
-def test_a_path_leads_to_its_api_with_and_without_v1(path: str) -> None:
-    """Clients whose base URL ends with `/v1` and those whose does not are both understood."""
-    assert BY_PATH[path].name == "chat"
+from proxy.dialects.listing import DIALECTS, route
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/models", "/v1/chat/completions/", "/V1/chat/completions", ""]
+    ("path", "name", "model"),
+    [
+        ("/v1/chat/completions", "chat", ""),
+        ("/chat/completions", "chat", ""),
+        ("/openai/v1/chat/completions", "chat", ""),
+        ("/openai/deployments/gpt-4o/chat/completions", "chat", "gpt-4o"),
+        ("/openai/deployments/my model:1/chat/completions", "chat", "my model:1"),
+    ],
+)
+def test_a_path_leads_to_its_api(path: str, name: str, model: str) -> None:
+    """With and without `/v1`, and where Azure puts it, the model out of the path included."""
+    found = route(path)
+    assert found is not None
+    assert (found[0].name, found[1]) == (name, model)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/models",
+        "/v1/chat/completions/",
+        "/V1/chat/completions",
+        "",
+        "/openai/deployments/gpt-4o/images/generations",
+        "/openai/deployments//chat/completions",
+        "/openai/deployments/a/b/chat/completions",
+        "/openai/deployments/gpt-4o/messages",
+        "/openai/",
+    ],
 )
 def test_any_other_path_is_nobodys(path: str) -> None:
     """It passes through untouched."""
-    assert path not in BY_PATH
+    assert route(path) is None
 
 
 def test_no_two_apis_claim_a_path_or_a_name() -> None:
@@ -29,4 +51,6 @@ def test_no_two_apis_claim_a_path_or_a_name() -> None:
 
 def test_the_keys_of_an_api_have_a_vendor() -> None:
     """Chat callers hold keys of OpenAI or Azure, which no Anthropic upstream may see."""
-    assert BY_PATH["/v1/chat/completions"].apis == {"openai", "azure"}
+    found = route("/v1/chat/completions")
+    assert found is not None
+    assert found[0].apis == {"openai", "azure"}

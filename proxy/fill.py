@@ -1,0 +1,301 @@
+"""What becomes of a call upstream: sent, told to its flight as it arrives, judged, and kept.
+
+Runs as the flight's own task. Knows HTTP only as status, header pairs and bytes; who reads along is
+the flight's business.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, assert_never
+
+from policies import decide
+from policies.values import Facts, Replay
+from policies.verdicts import Admit, Reason, Refuse
+from proxy.dialects.ports import Ending
+from proxy.exchange import JSON, MODEL_KEPT, SSE
+from proxy.flights import Cargo, Kept
+from proxy.sse import Parser
+from proxy.upstream import UpstreamFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from index.memory import Memory
+    from policies.values import AnswerFacts, CategoryRules, Found, Rules
+    from policies.verdicts import Lookup
+    from proxy.exchange import Trail
+    from proxy.flights import Flight, Flights
+    from proxy.metrics import Meters
+    from proxy.sse import Event
+    from proxy.upstream import Answer, Headers, Upstreams
+
+# Without a fault, or with one of the moment, the text can be embedded when its answer is kept.
+LATER = (None, Reason.EMBED_TIMEOUT)
+# What a stream without its terminal event told its client stands in this many of its last events.
+LAST = 4
+# Varnish's hit-for-miss: seconds in which nobody waits for an answer of a kind that was not kept.
+UNSHARED = 120.0
+# Answers that are no answer: whoever waited for one goes and asks for itself.
+BROKEN = (Reason.INCOMPLETE, Reason.INVALID_JSON)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a fresh answer would be kept, and what is already known of its text."""
+
+    lookup: Lookup
+    found: Found
+    category: CategoryRules
+    generation: int
+
+
+@dataclass(slots=True)
+class Errand:
+    """One call upstream: for whom, with which headers, and where its answer would be kept."""
+
+    trail: Trail
+    headers: Headers
+    place: Place | None
+    rules: Rules
+    pace: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Filler:
+    """Fills flights."""
+
+    memory: Memory
+    upstreams: Upstreams
+    meters: Meters
+    flights: Flights
+    response_limit: int
+    clock: Callable[[], float]
+    # Who has been seen to end its streams by the API's terminal event, and so owes it.
+    _owing: set[tuple[str, str]] = field(default_factory=set)
+
+    def cargo(self, errand: Errand) -> Cargo | None:
+        """What others may wait for, None where the answer has no place in memory."""
+        place = errand.place
+        if place is None:
+            return None
+        now = self.clock()
+        facts = _facts(errand, place, now, now + 1, now + 1)
+        return Cargo(
+            entry=facts.entry,
+            space=facts.space,
+            generation=place.generation,
+            form=errand.trail.ask.form,
+            facts=facts,
+            vector=place.found.vector,
+        )
+
+    async def fill(self, flight: Flight, errand: Errand) -> None:
+        """Make the call and tell the flight. Faults of upstream end in the flight."""
+        trail, asked = errand.trail, time.perf_counter()
+        upstream = trail.ask.upstream
+        try:
+            answer = await self.upstreams.send(
+                upstream, "POST", trail.ask.target, errand.headers, trail.ask.body, identity=True
+            )
+            trail.status = answer.status
+            self.meters.upstream[upstream.name, str(answer.status)] += 1
+            try:
+                await self._land(flight, errand, answer, asked)
+            finally:
+                answer.close()
+        except UpstreamFault as fault:
+            flight.fault = fault
+            if not trail.status:
+                self.meters.upstream[upstream.name, fault.code] += 1
+        finally:
+            trail.upstream_ms = (time.perf_counter() - asked) * 1000
+
+    async def _land(self, flight: Flight, errand: Errand, answer: Answer, asked: float) -> None:
+        kind = answer.header("Content-Type").partition(";")[0].strip().lower().encode()
+        obstacle = _obstacle(answer, kind)
+        if obstacle is not None:
+            if errand.place is not None:
+                errand.trail.kept = obstacle.value
+                self._unshare(errand, obstacle)
+            flight.shared, flight.bounded, errand.place = False, True, None
+        if kind == SSE and answer.status == 200:  # noqa: PLR2004
+            await self._stream(flight, errand, answer, asked)
+        elif errand.place is not None:
+            await self._whole(flight, errand, answer, errand.place)
+        else:
+            await self._through(flight, answer)
+
+    async def _whole(self, flight: Flight, errand: Errand, answer: Answer, place: Place) -> None:
+        """A JSON answer: read to its end, kept where good, then told."""
+        try:
+            body, complete = await answer.read(self.response_limit)
+        except UpstreamFault:
+            errand.trail.kept = Reason.INCOMPLETE.value
+            raise
+        if not complete:
+            errand.trail.kept = Reason.TOO_LARGE.value
+            self._unshare(errand, Reason.TOO_LARGE)
+            flight.shared, flight.bounded = False, True
+            await self._through(flight, answer, body)
+            return
+        await self._keep(flight, errand, place, body, streamed=False)
+        lines = _without(answer.headers, b"content-length")
+        flight.land(answer.status, [*lines, (b"content-length", b"%d" % len(body))], body)
+
+    async def _stream(self, flight: Flight, errand: Errand, answer: Answer, asked: float) -> None:
+        """An event stream: each chunk goes on at once, the last one after the answer is kept."""
+        dialect, parser = errand.trail.ask.dialect, Parser()
+        last: deque[Event] = deque(maxlen=LAST)
+        flight.open(answer.status, _without(answer.headers, b"content-length"))
+        size, ended, broken = 0, False, False
+        try:
+            async for chunk in answer.chunks():
+                size += len(chunk)
+                if size > self.response_limit and not flight.bounded:
+                    flight.bounded, flight.shared = True, False
+                last.extend(events := parser.feed(chunk))
+                self._stamp(errand, len(events), asked)
+                if not ended and any(map(dialect.ended, events)):
+                    ended = True
+                    await self._keep_stream(flight, errand, chunk)
+                await flight.publish(chunk)
+                if flight.bounded and not flight.watched:
+                    return
+        except UpstreamFault as fault:
+            broken = True
+            errand.trail.seen = errand.trail.seen or str(fault)
+        gap = parser.unfinished
+        if not ended and any(map(dialect.ended, parser.close())):
+            ended = True
+            await self._keep_stream(flight, errand, b"")
+        upstream = (errand.trail.ask.upstream.name, dialect.name)
+        if ended:
+            self._owing.add(upstream)
+            return
+        errand.trail.kept = Reason.INCOMPLETE.value if errand.place is not None else ""
+        clean = answer.framed and not broken and upstream not in self._owing
+        if _owes_an_error(dialect.concluded(last), clean=clean):
+            await flight.publish(gap + dialect.cut_short(last))
+
+    def _stamp(self, errand: Errand, events: int, asked: float) -> None:
+        if events and errand.rules.replay is Replay.ORIGINAL:
+            now = int((time.perf_counter() - asked) * 1000)
+            errand.pace.extend([now] * events)
+
+    async def _through(self, flight: Flight, answer: Answer, already: bytes = b"") -> None:
+        """An answer that is not kept: passed on byte for byte as it comes."""
+        flight.open(answer.status, answer.headers)
+        if already:
+            await flight.publish(already)
+        async for chunk in answer.chunks():
+            await flight.publish(chunk)
+            if not flight.watched:
+                return
+
+    # -- keeping ---------------------------------------------------------------------------------
+
+    async def _keep_stream(self, flight: Flight, errand: Errand, final: bytes) -> None:
+        if errand.place is None:
+            return
+        if flight.bounded:
+            errand.trail.kept = Reason.TOO_LARGE.value
+            self._unshare(errand, Reason.TOO_LARGE)
+            return
+        await self._keep(flight, errand, errand.place, flight.so_far() + final, streamed=True)
+
+    async def _keep(
+        self, flight: Flight, errand: Errand, place: Place, body: bytes, *, streamed: bool
+    ) -> None:
+        """Ask the core whether the answer may be kept, and keep it."""
+        trail, ask = errand.trail, errand.trail.ask
+        judged = ask.dialect.judge(body, streamed=streamed, query=ask.query, strict=ask.strict)
+        trail.tokens_in, trail.tokens_out = judged.tokens_in, judged.tokens_out
+        if place.generation != self.memory.generation:
+            flight.shared = False
+            return  # what a purge was to end may be this very answer
+        verdict = decide.admit(ask.query, place.found, judged, errand.rules)
+        match verdict:
+            case Refuse(reason):
+                trail.kept = reason.value
+                self.meters.not_stored[reason.value] += 1
+                flight.shared = flight.shared and reason not in BROKEN
+                self._unshare(errand, reason)
+            case Admit() as admitted:
+                facts = self._admitted(errand, place, judged, admitted, streamed=streamed)
+                fault = place.found.fault
+                meaning = place.lookup.semantic is None and fault in LATER
+                await self.memory.keep(facts, body, place.found.vector, meaning=meaning)
+                flight.kept = Kept(facts, body)
+                trail.kept, trail.entry = "stored", facts.entry
+                self.meters.stored += 1
+            case never:
+                assert_never(never)
+
+    def _unshare(self, errand: Errand, reason: Reason) -> None:
+        """Nobody waits for the next one of these, unless it was a failure of the moment."""
+        if errand.place is not None and reason not in (*BROKEN, Reason.STATUS):
+            self.flights.hold("unshared", errand.place.found.lookup_entry, UNSHARED)
+
+    def _admitted(
+        self, errand: Errand, place: Place, judged: AnswerFacts, admitted: Admit, *, streamed: bool
+    ) -> Facts:
+        now = self.clock()
+        facts = _facts(errand, place, now, now + admitted.ttl, now + admitted.linger)
+        return replace(
+            facts,
+            size=judged.size + len(facts.text),
+            tokens_in=judged.tokens_in,
+            tokens_out=judged.tokens_out,
+            cost_ms=(time.perf_counter() - errand.trail.began) * 1000,
+            has_usage=judged.has_usage,
+            streamed=streamed,
+            pace=tuple(errand.pace) if streamed else (),
+        )
+
+
+def _owes_an_error(ending: Ending, *, clean: bool) -> bool:
+    """Whether a stream that lacks its terminal event has to tell its client so.
+
+    Some servers never send the terminal event: a body that came to its own end (`clean`) and says
+    why the model stopped is then all there is.
+    """
+    return ending is not Ending.FAILED and not (ending is Ending.FINISHED and clean)
+
+
+def _facts(errand: Errand, place: Place, now: float, expires: float, gone: float) -> Facts:
+    ask = errand.trail.ask
+    query = ask.query
+    return Facts(
+        entry=place.found.lookup_entry,
+        space=place.found.lookup_space,
+        owner=decide.owner_of(query, place.category.share),
+        category=place.category.name,
+        dialect=query.dialect,
+        model=query.model[:MODEL_KEPT],
+        chain=query.chain,
+        text=query.text,
+        stored=now,
+        expires=expires,
+        gone=gone,
+        size=0,
+        has_usage=ask.form.usage,
+        tags=query.directives.tags,
+    )
+
+
+def _obstacle(answer: Answer, kind: bytes) -> Reason | None:
+    """What of an answer's head forbids keeping it."""
+    if answer.status != 200:  # noqa: PLR2004
+        return Reason.STATUS
+    if "no-store" in answer.header("Cache-Control").lower():
+        return Reason.NO_STORE
+    if answer.header("Content-Encoding").lower() not in ("", "identity"):
+        return Reason.UNSUPPORTED
+    return None if kind in (JSON, SSE) else Reason.INVALID_JSON
+
+
+def _without(headers: Headers, name: bytes) -> Headers:
+    return [line for line in headers if line[0] != name]
