@@ -131,7 +131,8 @@ class Ready:
             status = b"; fwd-status=%d" % failed if failed else b""
             head = _INSTEAD % (status, verdict.encode())
         else:
-            head = _HIT % (facts.expires - at, verdict.encode())
+            # Rounded down, so that what is stale by less than a second is not 0.
+            head = _HIT % ((facts.expires - at) // 1, verdict.encode())
         return head + _OWN % (at - facts.stored, number, score)
 
 

@@ -86,8 +86,8 @@ def test_remembered_answers_say_how_old_they_are(
     category = RULES.defaults
     verdict = Serve(Candidate(FACTS, 1.0), reason, category, 0.9, match=Reason.SEMANTIC)
     ready = Ready.of(verdict, b"{}", stream=False)
-    lines = dict(line.split(": ", 1) for line in
-                 ready.own(reason, 1.0, FACTS, 0xABC, at, failed).decode().splitlines())  # fmt: skip
+    own = ready.own(reason, 1.0, FACTS, 0xABC, at, failed).decode()
+    lines = dict(line.split(": ", 1) for line in own.splitlines())
     assert lines["cache-status"] == status
     assert lines["age"] == str(int(at - 900))
     fixed = dict(ready.lines)
