@@ -77,6 +77,7 @@ def unseal_facts(entry: str, facts: bytes, vector: bytes | None) -> Record | Non
     try:
         fields = orjson.loads(rest[_PARTS.size :])
         fields["tags"] = tuple(fields["tags"])
+        fields["pace"] = tuple(fields.get("pace", ()))
         known = Facts(**fields)
     except (TypeError, ValueError, KeyError):
         # Written whole by another release whose facts differ from ours.

@@ -35,6 +35,7 @@ FACTS = Facts(
     embedding="model@1/int8/384",
     tags=("a", "b"),
     flagged=True,
+    pace=(3, 14, 159),
 )
 RECORD = Record(FACTS, b"\x00\xffbody", np.array([0.6, -0.8], dtype=np.float32))
 
@@ -117,6 +118,20 @@ def test_whole_but_foreign_facts_are_absence(change: dict[str, object]) -> None:
     rest = sealed.facts[5:13] + orjson.dumps(orjson.loads(sealed.facts[13:]) | change)
     forged = sealed.facts[:1] + crc32(rest).to_bytes(4, "little") + rest
     assert unseal(ENTRY, Sealed(forged, sealed.vector, sealed.body)) is None
+
+
+def test_facts_from_before_a_field_are_read() -> None:
+    """An entry that an older release wrote, without the pace of its stream, is still an answer."""
+    from zlib import crc32  # noqa: PLC0415 - used to forge a record
+
+    sealed = seal(RECORD)
+    older = orjson.loads(sealed.facts[13:])
+    del older["pace"]
+    rest = sealed.facts[5:13] + orjson.dumps(older)
+    facts = sealed.facts[:1] + crc32(rest).to_bytes(4, "little") + rest
+    back = unseal(ENTRY, Sealed(facts, sealed.vector, sealed.body))
+    assert back is not None
+    assert back.facts == replace(FACTS, pace=())
 
 
 def test_a_record_under_another_name_is_absence() -> None:
