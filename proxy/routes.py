@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from proxy import directives
+from proxy.coding import ACCEPTED, Damaged, TooLarge, UnknownCoding, decode
 from proxy.cors import is_preflight
 from proxy.dialects.canonical import BadBody, digest, has_floats, parse
 from proxy.dialects.envelope import openai_error
@@ -133,7 +134,8 @@ class DataPort:
             body = await _read(receive, self._limit)
             if body is None:
                 return  # the client left before its request was whole
-            if len(body) <= _LONG:
+            coded = any(name == b"content-encoding" for name, _ in scope["headers"])
+            if len(body) <= _LONG and not coded:
                 ask = self._ask(dialect, deployment, scope, body)
             else:
                 ask = await asyncio.to_thread(self._ask, dialect, deployment, scope, body)
@@ -177,9 +179,8 @@ class DataPort:
         for name, value in seen:  # lines of one name are one list (RFC 9110 §5.2)
             headers[name] = headers[name] + b", " + value if name in headers else value
         _refuse_loop(seen)
-        if headers.get(b"content-encoding", b"identity").lower() not in (b"identity", b""):
-            said = "Request bodies must not be compressed: send Content-Encoding: identity."
-            raise _Refused(415, "unsupported_content_encoding", said)
+        if b"content-encoding" in headers:
+            raw = self._plain(raw, headers[b"content-encoding"].decode("latin-1"))
         try:
             body = parse(raw)
             asked = self._directives(headers)
@@ -213,6 +214,19 @@ class DataPort:
             body=raw,
             strict=dialect.wants_json(body),
         )
+
+    def _plain(self, raw: bytes, coding: str) -> bytes:
+        """A body without its content coding."""
+        try:
+            return decode(raw, coding, self._limit)
+        except UnknownCoding as fault:
+            said = f"The content coding {str(fault)!r} is not understood: send gzip or none."
+            raise _Refused(415, "unsupported_content_encoding", said) from None
+        except TooLarge:
+            raise _too_large(self._limit) from None
+        except Damaged as fault:
+            said = f"The request body cannot be uncompressed: {fault}."
+            raise _Refused(400, "invalid_content_encoding", said) from None
 
     def _directives(self, headers: dict[bytes, bytes]) -> Directives:
         ours = {
@@ -403,7 +417,7 @@ class _Caller:
         if refused.status == 508:  # noqa: PLR2004 - Loop Detected
             lines.append((b"x-should-retry", b"false"))
         if refused.status == 415:  # noqa: PLR2004 - Unsupported Media Type
-            lines.append((b"accept-encoding", b"identity"))
+            lines.append((b"accept-encoding", ACCEPTED))
         await self.reply(refused.status, lines, body)
 
 
@@ -455,10 +469,14 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
         message = await receive()
         if message["type"] != "http.request":
             return None
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > limit:
-            raise _too_large(limit)
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= limit:
+            parts.append(part)
+        elif size > 2 * limit:
+            break  # enough: who is only a little over gets to hear it on a connection that stays
+    if size > limit:
+        raise _too_large(limit)
     return b"".join(parts)
 
 

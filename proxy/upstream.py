@@ -226,7 +226,9 @@ def outgoing(
     made = [(n, v) for n, v in made if v or n != "cookie"]
     names = {name for name, _ in made}
     if identity:
-        made = [(name, value) for name, value in made if name != "accept-encoding"]
+        # The body was read, so it goes on without its coding, and no coded answer can be read.
+        coded = ("accept-encoding", "content-encoding")
+        made = [(name, value) for name, value in made if name not in coded]
         made.append(("accept-encoding", "identity"))
     if to.api_key is not None and not names & {"authorization", "x-api-key", "api-key"}:
         made.append(credential(to.api, to.api_key.reveal()))

@@ -114,9 +114,8 @@ class Socket:
 @contextmanager
 def house_of(folder: Path) -> Iterator[tuple[House, Socket]]:
     upstream = Socket()
-    configured = [
-        {"name": "socket", "base_url": f"{upstream.url}/v1", "timeout": {"idle": 0.2, "first_byte": 2}}
-    ]
+    patience = {"idle": 0.2, "first_byte": 2}
+    configured = [{"name": "socket", "base_url": f"{upstream.url}/v1", "timeout": patience}]
     try:
         with serving(folder, upstream.url, upstreams=configured) as house:
             yield house, upstream

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import socket
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 
 from proxy.demo.oracle import OracleUpstream
@@ -101,11 +103,30 @@ def test_a_body_over_the_limit_is_refused(tmp_path: Path) -> None:
         assert house.chat(SKY, KEY).status_code == 200
 
 
-def test_a_compressed_body_is_refused(house: House) -> None:
-    """415 with what to send instead."""
-    answer = house.chat(SKY, KEY, {"content-encoding": "gzip"})
-    assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "identity")
-    assert error(answer)["code"] == "unsupported_content_encoding"
+def test_a_compressed_body_is_read(house: House) -> None:
+    """It arrives upstream without its coding, and is the same request as the plain one."""
+    plain = orjson.dumps(body("Is this compressed?"))
+    packed = house.post(gzip.compress(plain), KEY, {"content-encoding": "gzip"})
+    assert packed.status_code == 200
+    assert "content-encoding" not in house.oracle.log[-1].headers
+    assert house.post(plain, KEY).headers["x-likewise-match"] == "exact"
+
+
+@pytest.mark.parametrize(
+    ("coding", "status", "code"),
+    [
+        ("zstd", 415, "unsupported_content_encoding"),
+        ("gzip", 400, "invalid_content_encoding"),
+    ],
+)
+def test_a_coding_that_cannot_be_read_is_refused(
+    house: House, coding: str, status: int, code: str
+) -> None:
+    """With the codings that would have been understood."""
+    answer = house.chat(SKY, KEY, {"content-encoding": coding})
+    assert (answer.status_code, error(answer)["code"]) == (status, code)
+    if status == 415:
+        assert answer.headers["accept-encoding"] == "gzip, deflate, identity"
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models"])
