@@ -72,6 +72,8 @@ upstreams:
 #  audits: 2%                        ## share of would-be hits that are checked
 #  collapse: exact                   ## off | exact | meaning: equal requests under way share a call
 #  replay: fast                      ## fast | original pace
+#  regenerate: 0s                    ## an equal request this soon after its answer asks afresh
+#  stateful: serve                   ## serve | bypass: answers that the vendor keeps under an id
 #  overrides: {{threshold: [0.85, 1.0], ttl: [0s, 30d]}}   ## bounds for request headers
 #  defaults:
 #    threshold: {{max_false_hits: 2%, start: 0.95}}        ## or a fixed number such as 0.92

@@ -8,47 +8,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import orjson
-
 from policies.values import AnswerFacts, Query
 from policies.verdicts import Reason
-from proxy.dialects import fields
-from proxy.dialects.canonical import MAX_DEPTH, depth, digest, encode
-from proxy.dialects.envelope import openai_error
-from proxy.dialects.ports import Ending, Form, Frame
-from proxy.dialects.reading import chain, count, is_json, named_user, pieces
-from proxy.sse import Event, events, frame
+from proxy.dialects import chunks, fields
+from proxy.dialects.canonical import digest, encode
+from proxy.dialects.chunks import Chunked, Shape
+from proxy.dialects.reading import chain, is_json, named_user, pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from proxy.dialects.ports import Form, Frame
 
 SYSTEM = frozenset({"system", "developer"})
-DONE = b"[DONE]"
-_PER_CHUNK = frozenset({"choices", "obfuscation"})
-_LATEST = frozenset({"usage", "service_tier", "system_fingerprint"})
 _MOST_ITEMS = 1_000  # of one list that a stream builds up by index
 
 
-class Chat:
+class Chat(Chunked):
     """`POST /v1/chat/completions`."""
 
     name = "chat"
-    apis = frozenset({"openai", "azure"})
     paths = ("/v1/chat/completions", "/chat/completions")
 
     def end_user(self, body: dict[str, Any]) -> str | None:
         return named_user(body, "safety_identifier", "user")
-
-    def form(self, body: dict[str, Any]) -> Form:
-        if body.get("stream") is not True:
-            return Form(stream=False, usage=True)
-        options = body.get("stream_options")
-        wanted = isinstance(options, dict) and options.get("include_usage") is True
-        return Form(stream=True, usage=wanted)
-
-    def wants_json(self, body: dict[str, Any]) -> bool:
-        wanted = body.get("response_format")
-        return isinstance(wanted, dict) and wanted.get("type") in ("json_object", "json_schema")
 
     def read(self, body: dict[str, Any], around: Frame) -> Query:
         model = body.get("model")
@@ -81,48 +62,10 @@ class Chat:
         )
 
     def judge(self, answer: bytes, *, streamed: bool, query: Query, strict: bool) -> AnswerFacts:
-        size = len(answer)
-        try:
-            whole = _accumulate(answer) if streamed else orjson.loads(answer)
-        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-            return AnswerFacts(size, Reason.INVALID_JSON)
-        if whole is None:
-            return AnswerFacts(size, Reason.INCOMPLETE)
-        refusal = _fault(whole, query, strict)
-        usage = whole.get("usage") if isinstance(whole, dict) else None
-        known = isinstance(usage, dict)
-        return AnswerFacts(
-            size,
-            refusal,
-            tokens_in=count(usage, "prompt_tokens") if known else 0,
-            tokens_out=count(usage, "completion_tokens") if known else 0,
-            has_usage=known,
-        )
+        return chunks.judge(answer, streamed, SHAPE, lambda one: _fault(one, query, strict))
 
     def render(self, answer: bytes, *, streamed: bool, form: Form) -> bytes:
-        if streamed:
-            if form.stream:
-                return _with_usage(answer, form.usage)
-            whole = _accumulate(answer)
-            if whole is None:
-                raise ValueError("a stored stream has no end")
-            return orjson.dumps(whole)
-        return _stream(orjson.loads(answer), form.usage) if form.stream else answer
-
-    def ended(self, event: Event) -> bool:
-        return event.data == DONE
-
-    def concluded(self, last: Sequence[Event]) -> Ending:
-        found = [_conclusion(event.data) for event in last]
-        return max(found, key=list(Ending).index, default=Ending.SILENT)
-
-    def cut_short(self, last: Sequence[Event]) -> bytes:  # noqa: ARG002 - the port's shape
-        message = "The upstream's answer ended before it was complete."
-        return frame(openai_error(message, kind="server_error", code="upstream_incomplete"))
-
-    def error(self, status: int, message: str, *, code: str, param: str | None = None) -> bytes:
-        kind = "invalid_request_error" if status < 500 else "server_error"  # noqa: PLR2004
-        return openai_error(message, kind=kind, code=code, param=param)
+        return chunks.render(answer, streamed, form, SHAPE)
 
 
 Parts: TypeAlias = tuple[list[Any], list[dict[str, Any]], Any, str, Reason | None]
@@ -187,45 +130,15 @@ def _bypass(body: dict[str, Any]) -> Reason | None:
     modalities = body.get("modalities")
     if isinstance(modalities, list) and "audio" in modalities:
         return Reason.MULTIMODAL
-    for key in ("stream", "model"):
-        value = body.get(key)
-        if value is not None and not isinstance(value, bool if key == "stream" else str):
-            return Reason.UNSUPPORTED
-    return None
+    return chunks.mistyped(body)
 
 
-def _conclusion(data: bytes) -> Ending:
-    try:
-        chunk = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return Ending.SILENT
-    if not isinstance(chunk, dict):
-        return Ending.SILENT
-    if chunk.get("error") is not None:
-        return Ending.FAILED
-    choices = chunk.get("choices")
-    done = any(
-        isinstance(choice, dict) and choice.get("finish_reason")
-        for choice in (choices if isinstance(choices, list) else ())
-    )
-    return Ending.FINISHED if done else Ending.SILENT
-
-
-def _fault(whole: Any, query: Query, strict: bool) -> Reason | None:
-    """Why a parsed answer must not be kept."""
-    if not isinstance(whole, dict) or whole.get("error") is not None:
+def _fault(choice: dict[str, Any], query: Query, strict: bool) -> Reason | None:
+    """Why an answer with this choice must not be kept."""
+    message = choice.get("message")
+    if not isinstance(message, dict):
         return Reason.INCOMPLETE
-    choices = whole.get("choices")
-    if not isinstance(choices, list) or not choices:
-        return Reason.INCOMPLETE
-    for choice in choices:
-        message = choice.get("message") if isinstance(choice, dict) else None
-        if not isinstance(message, dict):
-            return Reason.INCOMPLETE
-        reason = _message_fault(message, choice.get("finish_reason"), query, strict)
-        if reason is not None:
-            return reason
-    return None if depth(whole) <= MAX_DEPTH else Reason.INVALID_JSON
+    return _message_fault(message, choice.get("finish_reason"), query, strict)
 
 
 def _message_fault(
@@ -246,48 +159,6 @@ def _message_fault(
     if strict and content and not is_json(content):
         return Reason.INVALID_JSON
     return None
-
-
-def _events(stream: bytes) -> Iterator[Event]:
-    """The stream's events. Its end is known by `[DONE]` already, before the empty line is there."""
-    return events(stream + b"\n\n" if stream.rstrip(b"\r\n").endswith(DONE) else stream)
-
-
-def _chunks(stream: bytes) -> tuple[list[dict[str, Any]], bool]:
-    """The stream's parsed chunks, and whether its terminal event came."""
-    chunks: list[dict[str, Any]] = []
-    for event in _events(stream):
-        if event.data == DONE:
-            return chunks, True
-        parsed = orjson.loads(event.data)
-        if not isinstance(parsed, dict):
-            raise TypeError("a chunk is not an object")
-        chunks.append(parsed)
-    return chunks, False
-
-
-def _accumulate(stream: bytes) -> dict[str, Any] | None:
-    """The one body that a stream amounts to; None when it is not complete."""
-    chunks, done = _chunks(stream)
-    if not done or not chunks:
-        return None
-    failed = next((c for c in chunks if c.get("error") is not None), None)
-    if failed is not None:
-        return failed
-    whole: dict[str, Any] = {}
-    choices: dict[int, dict[str, Any]] = {}
-    for chunk in chunks:
-        for choice in chunk.get("choices") or ():
-            _fold_choice(choices, choice)
-        for key, value in chunk.items():
-            # Azure's first chunk has an empty `id` and `model`; the real ones come after it.
-            if key not in _PER_CHUNK and (key in _LATEST or not whole.get(key)):
-                whole[key] = value if value is not None else whole.get(key)
-    whole["object"] = "chat.completion"
-    whole["choices"] = [choices[index] for index in sorted(choices)]
-    if whole.get("usage", ...) is None:
-        del whole["usage"]
-    return whole
 
 
 def _fold_choice(choices: dict[int, dict[str, Any]], choice: dict[str, Any]) -> None:
@@ -354,39 +225,6 @@ def _fold_list(into: list[Any], items: list[Any]) -> None:
             into.append(item)
 
 
-def _with_usage(stream: bytes, wanted: bool) -> bytes:
-    """The stored events, the usage chunk left out where this caller did not ask for it."""
-    made: list[bytes] = []
-    for event in _events(stream):
-        if wanted or not _only_usage(event):
-            made.append(frame(event.data, event.name))
-        if event.data == DONE:
-            break
-    return b"".join(made)
-
-
-def _only_usage(event: Event) -> bool:
-    if b'"usage"' not in event.data:
-        return False
-    chunk = orjson.loads(event.data)
-    return chunk.get("usage") is not None and not chunk.get("choices")
-
-
-def _stream(whole: dict[str, Any], usage: bool) -> bytes:
-    """An event stream that accumulates to `whole`."""
-    head = {k: v for k, v in whole.items() if k not in ("choices", "usage", "object")} | {
-        "object": "chat.completion.chunk"
-    }
-    made: list[dict[str, Any]] = []
-    for position, choice in enumerate(whole["choices"]):
-        made.extend(_deltas(choice, position))
-    chunks = [head | {"choices": [one]} for one in made]
-    if usage:
-        chunks = [chunk | {"usage": None} for chunk in chunks]
-        chunks.append(head | {"choices": [], "usage": whole.get("usage")})
-    return b"".join(frame(orjson.dumps(chunk)) for chunk in chunks) + frame(DONE)
-
-
 def _deltas(choice: dict[str, Any], position: int) -> list[dict[str, Any]]:
     """One choice as chunks: role, content in pieces, everything else whole, finish."""
     message = dict(choice["message"])
@@ -410,15 +248,18 @@ def _deltas(choice: dict[str, Any], position: int) -> list[dict[str, Any]]:
         deltas.append({"tool_calls": [call | {"index": i} for i, call in enumerate(calls)]})
     if message.get("refusal", ...) is None:
         first["refusal"] = None
-    chunks: list[dict[str, Any]] = [
+    made: list[dict[str, Any]] = [
         {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
         for delta in deltas
     ]
     if choice.get("logprobs") is not None:
-        chunks[-1]["logprobs"] = choice["logprobs"]
-    chunks.append(
+        made[-1]["logprobs"] = choice["logprobs"]
+    made.append(
         {"index": index, "delta": {}, "logprobs": None}
         | rest
         | {"finish_reason": choice.get("finish_reason")}
     )
-    return chunks
+    return made
+
+
+SHAPE = Shape("chat.completion", "chat.completion.chunk", _fold_choice, _deltas)

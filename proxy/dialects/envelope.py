@@ -8,3 +8,8 @@ import orjson
 def openai_error(message: str, *, kind: str, code: str, param: str | None = None) -> bytes:
     """All four members are required by OpenAI's `Error` schema."""
     return orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+def anthropic_error(message: str, *, kind: str) -> bytes:
+    """Anthropic's `ErrorResponse`; `kind` is one of its error types."""
+    return orjson.dumps({"type": "error", "error": {"type": kind, "message": message}})

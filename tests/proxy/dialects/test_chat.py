@@ -11,7 +11,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import httpx
 import openai
 import pytest
 from hypothesis import given
@@ -24,6 +23,7 @@ from policies.verdicts import Reason
 from proxy.dialects.chat import Chat
 from proxy.dialects.ports import Ending, Form, Frame
 from proxy.sse import Parser, events
+from tests.proxy.dialects.clients import answering
 
 CHAT = Chat()
 FRAME = Frame(owners=Owners(key="k"), upstream="openai https://api.openai.com/v1")
@@ -649,6 +649,13 @@ def test_a_chunk_on_several_lines_survives() -> None:
     )
 
 
+def test_padding_is_not_replayed() -> None:
+    """It hid the sizes of another answer's chunks; everything else of the chunk stays."""
+    padded = _chunk({"content": "Hello"}, obfuscation="xY7") + STOP + DONE
+    replayed = CHAT.render(padded, streamed=True, form=STREAM)
+    assert _chunks(replayed) == _chunks(_chunk({"content": "Hello"}) + STOP + DONE)
+
+
 def test_a_stream_without_its_end_is_no_body() -> None:
     """What was cut cannot be turned into something that looks complete."""
     with pytest.raises(ValueError, match="no end"):
@@ -729,14 +736,6 @@ def test_a_finish_or_an_error_is_told_from_silence(stream: bytes, ending: Ending
 # -- errors --------------------------------------------------------------------------------------
 
 
-def _client(status: int, content: bytes, kind: str) -> openai.OpenAI:
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(status, content=content, headers={"content-type": kind})
-
-    http = httpx.Client(transport=httpx.MockTransport(answer))
-    return openai.OpenAI(api_key="k", base_url="http://x/v1", max_retries=0, http_client=http)
-
-
 @pytest.mark.parametrize(
     ("status", "raised", "kind"),
     [
@@ -753,7 +752,7 @@ def test_our_errors_are_the_clients_errors(
     """The official client raises its own class with our message, code and param in it."""
     body = CHAT.error(status, "No such thing: ä", code="some_code", param="model")
     with pytest.raises(raised, match="No such thing: ä") as caught:
-        _client(status, body, "application/json").chat.completions.create(**BASE)
+        answering(status, body, "application/json").chat.completions.create(**BASE)
     assert (caught.value.code, caught.value.param, caught.value.type) == (
         "some_code",
         "model",
@@ -761,10 +760,10 @@ def test_our_errors_are_the_clients_errors(
     )
 
 
-def test_a_cut_stream_is_an_error_to_the_client() -> None:
+def test_a_cut_stream_is_an_error_to_theanswering() -> None:
     """The official client has what came and then an error, not a quiet end."""
     stream = HELLO + CHAT.cut_short([])
-    client = _client(200, stream, "text/event-stream")
+    client = answering(200, stream, "text/event-stream")
     said: list[str] = []
 
     def listen() -> None:

@@ -10,6 +10,12 @@ from proxy.dialects.listing import DIALECTS, route
     [
         ("/v1/chat/completions", "chat", ""),
         ("/chat/completions", "chat", ""),
+        ("/v1/completions", "completions", ""),
+        ("/v1/responses", "responses", ""),
+        ("/v1/embeddings", "embeddings", ""),
+        ("/v1/messages", "messages", ""),
+        ("/openai/responses", "responses", ""),
+        ("/openai/deployments/ada/embeddings", "embeddings", "ada"),
         ("/openai/v1/chat/completions", "chat", ""),
         ("/openai/deployments/gpt-4o/chat/completions", "chat", "gpt-4o"),
         ("/openai/deployments/my model:1/chat/completions", "chat", "my model:1"),
@@ -34,6 +40,9 @@ def test_a_path_leads_to_its_api(path: str, name: str, model: str) -> None:
         "/openai/deployments/a/b/chat/completions",
         "/openai/deployments/gpt-4o/messages",
         "/openai/",
+        "/openai/v1/messages",
+        "/v1/messages/count_tokens",
+        "/v1/responses/resp_1",
     ],
 )
 def test_any_other_path_is_nobodys(path: str) -> None:
@@ -50,7 +59,7 @@ def test_no_two_apis_claim_a_path_or_a_name() -> None:
 
 
 def test_the_keys_of_an_api_have_a_vendor() -> None:
-    """Chat callers hold keys of OpenAI or Azure, which no Anthropic upstream may see."""
-    found = route("/v1/chat/completions")
-    assert found is not None
-    assert found[0].apis == {"openai", "azure"}
+    """No caller's key is shown to a vendor that does not issue such keys."""
+    vendors = {dialect.name: dialect.apis for dialect in DIALECTS}
+    assert vendors.pop("messages") == {"anthropic"}
+    assert set(map(frozenset, vendors.values())) == {frozenset({"openai", "azure"})}
