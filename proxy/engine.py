@@ -319,7 +319,9 @@ class Engine:
             fault = flight.fault or UpstreamFault(502, "bad_gateway", "The call upstream ended.")
             await self._fail(trail, caller, fault.status, fault.code, str(fault))
             return
-        own = trail.headers(stored=flight.kept is not None and not trail.collapsed)
+        # A stream's head never says it: whether it will be kept is known at its end only.
+        whole = flight.body is not None
+        own = trail.headers(stored=whole and flight.kept is not None and not trail.collapsed)
         if flight.body is not None:
             await caller.reply(flight.status, flight.headers + own, flight.body)
             return
