@@ -5,6 +5,7 @@ The upstream is a bare socket server, so that a connection can end as only conne
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import struct
@@ -16,7 +17,8 @@ import httpx
 import openai
 import pytest
 
-from tests.proxy.house import House, body, serving
+from tests.proxy.house import House, body, serving, uvicorn_of
+from tests.proxy.wire import PATIENCE, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -228,3 +230,28 @@ def test_a_whole_body_that_breaks_off_is_a_gateway_error(
     only = {"cache-control": "only-if-cached"}
     again = house.post(body(prompt, model="m"), "sk-1", only)
     assert (again.status_code == 200) is (status == 200)
+
+
+def test_every_chunk_goes_on_before_the_next_one_comes(tmp_path: Path) -> None:
+    """The upstream sends each event only when the client has read the one before it."""
+    read = [threading.Event() for _ in EVENTS]
+
+    async def patient(scope: Any, receive: Any, send: Any) -> None:
+        await read_all(receive)
+        head = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        for event, seen in zip(EVENTS, read, strict=True):
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+            assert await asyncio.to_thread(seen.wait, PATIENCE)
+        await send({"type": "http.response.body", "body": b""})
+
+    with uvicorn_of(patient) as upstream, serving(tmp_path, upstream) as house:
+        url = f"{house.where.data}/v1/chat/completions"
+        with house.client.stream("POST", url, json=body(SKY, stream=True)) as answer:
+            got = b""
+            for part in answer.iter_raw():
+                got += part
+                for number, seen in enumerate(read):
+                    if len(got) >= sum(map(len, EVENTS[: number + 1])):
+                        seen.set()
+    assert got == STREAM
