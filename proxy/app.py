@@ -17,9 +17,9 @@ from index import build
 from index.errors import SetupError, StoreError
 from index.journal import Journal
 from index.memory import Memory
+from proxy.batch import BatchEngine
 from proxy.console import HouseConsole
 from proxy.cors import Cors
-from proxy.engine import Engine
 from proxy.identity import Identity
 from proxy.metrics import Meters
 from proxy.routes import DataPort
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from index.embedders.weights import Progress
     from index.ports import Embedder
+    from proxy.engine import Engine
     from proxy.settings import Settings
 
 SECRET_NAME = "hmac-secret"  # noqa: S105 - a name in the store, no secret
@@ -83,15 +84,11 @@ async def run(
             data_url=addresses.data + "/v1",
         )
         port = DataPort(
-            engine,
-            identity,
-            body_limit=server.limits.body,
-            ready=upkeep.readiness,
+            engine, identity, body_limit=server.limits.body, ready=upkeep.readiness,
             cors=Cors(server.cors),
-        )
+        )  # fmt: skip
         tls = (server.tls.cert, server.tls.key) if server.tls else None
-        tending = asyncio.create_task(upkeep.run())
-        stack.push_async_callback(_end, tending)
+        stack.push_async_callback(_end, asyncio.create_task(upkeep.run()))
         loop = asyncio.get_running_loop()
         with suppress(RuntimeError, ValueError):  # only the main thread hears signals
             loop.add_signal_handler(signal.SIGHUP, upkeep.ask_reload)
@@ -143,7 +140,7 @@ async def _engine(
     given = settings.secret
     secret = given.reveal().encode() if given else await bodies.settle(SECRET_NAME, os.urandom(32))
     identity = Identity(secret, settings.tenants)
-    engine = Engine(
+    engine = BatchEngine(
         memory=memory,
         upstreams=upstreams,
         rules=settings.rules,

@@ -134,11 +134,26 @@ def init(path: str, force: bool) -> None:
 @cli.command()
 @click.argument("path", required=False, type=click.Path())
 @click.option("--upstream", metavar="URL", help="Stands in for `upstreams:` of the file.")
-def check(path: str | None, upstream: str | None) -> None:
+@click.option(
+    "--from-litellm",
+    type=click.Path(exists=True, dir_okay=False),
+    help="A LiteLLM proxy's config.yaml: write what it says as a likewise.yaml instead.",
+)
+@click.option("--output", type=click.Path(), help="Where to; default standard output.")
+def check(
+    path: str | None, upstream: str | None, from_litellm: str | None, output: str | None
+) -> None:
     """Validate a configuration, and see whether store and embedder answer.
 
     Example: likewise check likewise.yaml
     """
+    if from_litellm is not None:
+        if path is not None or upstream is not None:
+            raise click.UsageError("--from-litellm reads its own file; leave out the other one")
+        _carry_over(Path(from_litellm), None if output is None else Path(output))
+        return
+    if output is not None:
+        raise click.UsageError("--output is for --from-litellm; a check writes nothing")
     from proxy import checking  # noqa: PLC0415 - only this command pays for the imports
 
     chosen = _settings(path, upstream=upstream)
@@ -322,6 +337,28 @@ def main() -> None:
 def _die(said: str, code: int = 1) -> NoReturn:
     ERR.print(f"likewise: {said}", markup=False)
     raise SystemExit(code)
+
+
+def _carry_over(source: Path, target: Path | None) -> None:
+    """Write a LiteLLM configuration as a likewise.yaml; what it cannot say goes to stderr."""
+    from proxy import litellm  # noqa: PLC0415 - only this command pays for the import
+
+    made = litellm.convert(configuration.read_file(source))
+    for remark in made.remarks:
+        ERR.print(str(remark), markup=False)
+    if not made.text:
+        _die(f"{source}: nothing of it could be carried over")
+    if target is None:
+        click.echo(made.text, nl=False)
+        return
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(made.text)
+    except FileExistsError:
+        raise click.UsageError(f"{target} is already there; name another file") from None
+    except OSError as fault:
+        _die(f"{target}: cannot be written ({fault.strerror}); choose another folder")
+    OUT.print(f"Wrote {target}. Next: likewise check {target}", soft_wrap=True, highlight=False)
 
 
 def _settings(config: str | None, **overrides: Any) -> Settings:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -15,12 +16,14 @@ from urllib.parse import urlsplit
 import orjson
 
 from proxy import directives
+from proxy.batch import Order, itemised
 from proxy.coding import ACCEPTED, Damaged, TooLarge, UnknownCoding, decode
 from proxy.cors import is_preflight
 from proxy.dialects.canonical import BadBody, digest, has_floats, parse
 from proxy.dialects.envelope import openai_error
 from proxy.dialects.listing import route
 from proxy.dialects.ports import Frame
+from proxy.dialects.responses import is_alias
 from proxy.directives import BadDirective
 from proxy.exchange import Ask
 from proxy.identity import CREDENTIAL_HEADERS, is_credential, presented
@@ -64,6 +67,8 @@ _PLAIN = frozenset({
 _OURS = b"x-likewise-"
 # Paths of Likewise's own are never an upstream's business.
 _RESERVED = "/v1/likewise/"
+# A response that the vendor keeps, by its id, and what hangs on it.
+_KEPT = re.compile(r"(?:/openai)?(?:/v1)?/responses/([^/]+)(?:/.*)?")
 _MEMO_BODY = 16_384
 # Reading a body of many megabytes takes long enough to be noticed by everybody else.
 _LONG = 262_144
@@ -107,6 +112,11 @@ class DataPort:
             await self._health(scope, send)
         elif path.startswith(_RESERVED):
             refused = _Refused(404, "unknown_path", f"There is no {path[:80]} here.")
+            await _Caller(send).fail(refused, _openai(refused))
+        elif (named := _KEPT.fullmatch(path)) is not None and is_alias(named[1]):
+            # The vendor never heard of it; who continues from it has to know why that fails.
+            said = f"Previous response with id '{named[1][:80]}' not found."
+            refused = _Refused(400, "previous_response_not_found", said, "response_id")
             await _Caller(send).fail(refused, _openai(refused))
         else:
             await self._pass_through(scope, receive, send)
@@ -166,7 +176,8 @@ class DataPort:
             self._memo.move_to_end(key)
             return ask
         ask = self._parse(dialect, deployment, scope, seen, body)
-        if len(body) <= _MEMO_BODY:
+        # Many small items weigh far more than their body.
+        if len(body) <= _MEMO_BODY and not isinstance(ask, Order):
             self._memo[key] = ask
             if len(self._memo) > _MEMO_ITEMS:
                 self._memo.popitem(last=False)
@@ -205,7 +216,7 @@ class DataPort:
             query = dialect.read(body, frame)
         except BadBody as fault:
             raise _Refused(400, fault.code, str(fault), fault.param) from None
-        return Ask(
+        ask = Ask(
             dialect=dialect,
             query=query,
             form=dialect.form(body),
@@ -214,6 +225,7 @@ class DataPort:
             body=raw,
             strict=dialect.wants_json(body),
         )
+        return itemised(ask, body)
 
     def _plain(self, raw: bytes, coding: str) -> bytes:
         """A body without its content coding."""

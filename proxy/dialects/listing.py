@@ -6,11 +6,21 @@ import re
 from typing import TYPE_CHECKING
 
 from proxy.dialects.chat import Chat
+from proxy.dialects.completions import Completions
+from proxy.dialects.embeddings import Embeddings
+from proxy.dialects.messages import Messages
+from proxy.dialects.responses import Responses
 
 if TYPE_CHECKING:
     from proxy.dialects.ports import Dialect
 
-DIALECTS: tuple[Dialect, ...] = (Chat(),)
+DIALECTS: tuple[Dialect, ...] = (
+    Chat(),
+    Completions(),
+    Responses(),
+    Embeddings(),
+    Messages(),
+)
 BY_PATH: dict[str, Dialect] = {path: dialect for dialect in DIALECTS for path in dialect.paths}
 # Azure names the model in the path, or (its v1 API) puts OpenAI's own paths under /openai.
 _AZURE = re.compile(r"/openai(?:/deployments/([^/]+)|/v1)?(/[a-z/]+)")

@@ -80,6 +80,7 @@ def one_line(text: str) -> str:
         (("serve", "--upstream", "api.openai.com"), "--upstream: "),
         (("serve", "-c", "nowhere.yaml"), "nowhere.yaml: there is no such file"),
         (("check", "nowhere.yaml"), "nowhere.yaml: there is no such file"),
+        (("check", "--output", "x.yaml"), "--output is for --from-litellm"),
         (("explain",), "Missing argument 'PROMPT'"),
         (("purge",), "say which entries: "),
         (("purge", "--older-than", "soon"), "--older-than: must be a duration"),
@@ -210,6 +211,53 @@ def test_init_writes_what_check_accepts(likewise: Likewise) -> None:
     assert Path("likewise.yaml").read_text() == "# mine"
     assert likewise("init", "--force")[0] == 0
     assert Path("likewise.yaml").read_text() != "# mine"
+
+
+LITELLM = """\
+model_list:
+  - {model_name: smart, litellm_params: {model: openai/gpt-4o, api_key: sk-secret}}
+litellm_settings: {cache: true, cache_params: {type: local, ttl: 600}}
+"""
+
+
+def test_a_litellm_configuration_is_carried_over(likewise: Likewise) -> None:
+    """To standard output, or into a new file that `check` accepts; what is lost goes to stderr."""
+    Path("config.yaml").write_text(LITELLM)
+    code, out, err = likewise("check", "--from-litellm", "config.yaml")
+    assert code == 0
+    assert yaml.safe_load(out)["upstreams"][0]["models"] == ["gpt-4o"]
+    assert "config.yaml:2: model_list[0].model_name: Likewise does not rename models" in err
+    assert "sk-secret" not in out + err
+    assert not Path("likewise.yaml").exists()
+    code, said, _ = likewise("check", "--from-litellm", "config.yaml", "--output", "likewise.yaml")
+    assert (code, said) == (0, "Wrote likewise.yaml. Next: likewise check likewise.yaml\n")
+    assert Path("likewise.yaml").read_text() == out
+    assert likewise("check", "likewise.yaml")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("nowhere.yaml",), 2, "'nowhere.yaml' does not exist"),
+        (("other.yaml",), 2, "other.yaml:1: is no LiteLLM configuration"),
+        (("bedrock.yaml",), 1, "bedrock.yaml: nothing of it could be carried over"),
+        (("config.yaml", "likewise.yaml"), 2, "leave out the other one"),
+        (("config.yaml", "--upstream", "http://h/v1"), 2, "leave out the other one"),
+        (("config.yaml", "--output", "other.yaml"), 2, "other.yaml is already there"),
+        (("config.yaml", "--output", "no/such/folder.yaml"), 1, "cannot be written"),
+    ],
+)
+def test_what_cannot_be_carried_over_is_one_line(
+    likewise: Likewise, words: tuple[str, ...], code: int, said: str
+) -> None:
+    """Nothing on standard output, and no file is overwritten."""
+    Path("config.yaml").write_text(LITELLM)
+    Path("other.yaml").write_text("upstreams: []\n")
+    Path("bedrock.yaml").write_text(LITELLM.replace("openai/", "bedrock/").split("litellm_s")[0])
+    found, out, err = likewise("check", "--from-litellm", *words)
+    assert (found, out) == (code, "")
+    assert said in err.splitlines()[-1]
+    assert Path("other.yaml").read_text() == "upstreams: []\n"
 
 
 def test_hash_key_prints_what_tenants_take(likewise: Likewise) -> None:
