@@ -10,6 +10,7 @@ TORCH ?= torch==2.13.0
 
 VENV := .venv
 BIN := $(VENV)/bin
+CLIENTS := .venv-conformance
 READY := $(VENV)/.installed
 READY_MODELS := $(VENV)/.installed-models
 INSTALLED := $(if $(MODELS),$(READY_MODELS),$(READY))
@@ -17,10 +18,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup model redis demo test lint bench
+.PHONY: help setup model redis demo test lint bench conformance
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: redis model ## make .venv with everything (again: only what changed)
 
@@ -37,6 +38,19 @@ lint: $(INSTALLED) ## ruff, its formatter, and mypy --strict
 
 bench: setup ## the load benchmark on this machine
 	$(BIN)/likewise bench $(ARGS)
+
+conformance: setup $(CLIENTS)/.installed ## official clients: can they tell an answer from memory?
+	$(BIN)/python -m tests.conformance $(ARGS)
+
+# The clients get an environment of their own: they pin what the product does not.
+$(CLIENTS)/.installed: tests/conformance/requirements.txt tests/conformance/package.json
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip --disable-pip-version-check --quiet install -r $<
+	@if command -v npm >/dev/null; then \
+	  mkdir -p $(CLIENTS)/node && cp tests/conformance/package.json $(CLIENTS)/node/ && \
+	  npm install --silent --no-audit --no-fund --prefix $(CLIENTS)/node; \
+	else echo "likewise: no npm on PATH; the clients for Node are skipped"; fi
+	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

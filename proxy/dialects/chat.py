@@ -252,8 +252,6 @@ def _deltas(choice: dict[str, Any], position: int) -> list[dict[str, Any]]:
         {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
         for delta in deltas
     ]
-    # Clients keep what they do not know from a choice's first chunk, and some from its last.
-    made[0] |= rest
     if choice.get("logprobs") is not None:
         made[-1]["logprobs"] = choice["logprobs"]
     made.append(
