@@ -196,9 +196,7 @@ class Engine:
     async def _made_ready(self, verdict: Serve, ask: Ask) -> Ready | None:
         """The entry's answer in this caller's form, or None when it cannot be had any more."""
         facts, form = verdict.candidate.facts, ask.form
-        own = facts.owner.partition(":")[0] == ask.query.owners.key
-        if verdict.match is not Reason.EXACT or not own:
-            # An id at the vendor's is of use to nobody but the key that made it.
+        if verdict.match is not Reason.EXACT or not _is_own(facts, ask):
             form = replace(form, alias=facts.entry)
         key = (
             facts.entry,
@@ -277,7 +275,9 @@ class Engine:
         reader = flight.board()
         trail.collapsed = True
         try:
-            if flight.cargo is not None and flight.cargo.form == trail.ask.form:
+            cargo, ask = flight.cargo, trail.ask
+            kept_there = ask.query.stateful and cargo and not _is_own(cargo.facts, ask)
+            if cargo is not None and cargo.form == ask.form and not kept_there:
                 await flight.head()
                 if flight.opened and flight.shared:
                     trail.status = flight.status
@@ -369,14 +369,21 @@ class Engine:
         self.journal.record(trail.decision(seconds))
 
 
+def _is_own(facts: Facts, ask: Ask) -> bool:
+    """Whether an answer was made for this caller's key: its id at the vendor's is of use to
+    nobody else."""
+    return facts.owner.partition(":")[0] == ask.query.owners.key
+
+
 async def _convert(kept: Kept, trail: Trail, caller: Caller) -> bool:
     """Send another's answer in this caller's form, if it has one."""
-    ask = trail.ask
+    ask, facts = trail.ask, kept.facts
+    form = ask.form if _is_own(facts, ask) else replace(ask.form, alias=facts.entry)
     try:
-        body = ask.dialect.render(kept.body, streamed=kept.facts.streamed, form=ask.form)
+        body = ask.dialect.render(kept.body, streamed=facts.streamed, form=form)
     except (ValueError, KeyError, TypeError):
         return False
-    trail.status, trail.entry = 200, kept.facts.entry
+    trail.status, trail.entry = 200, facts.entry
     lines = [
         (b"content-type", SSE if ask.form.stream else JSON),
         (b"content-length", b"%d" % len(body)),

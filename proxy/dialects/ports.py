@@ -37,11 +37,13 @@ class Form:
     """How the caller wants an answer: as an event stream or one body, with or without usage.
 
     `alias` replaces the answer's own id where that is not this caller's to use (empty: keep it).
+    `echo` are fields of this request that its answer repeats, as JSON: they are the caller's own.
     """
 
     stream: bool
     usage: bool
     alias: str = ""
+    echo: tuple[tuple[str, bytes], ...] = ()
 
 
 class Ending(StrEnum):

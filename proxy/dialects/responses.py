@@ -55,7 +55,17 @@ _DELTAS = {"response.output_text.delta": "text"} | {
 # What fills up only while an item or a part is being made.
 _GROWING = ("content", "summary", "arguments", "input", "text", "annotations", "logprobs")
 
+# What a response repeats of its request that is no part of the key, and what stands there where a
+# request had none. It is whoever asked first who is named in a stored answer.
+_ECHOED: dict[str, Any] = {
+    "metadata": {},
+    "user": None,
+    "safety_identifier": None,
+    "prompt_cache_key": None,
+}
+
 Step: TypeAlias = tuple[str, dict[str, Any]]
+Echo: TypeAlias = tuple[tuple[str, bytes], ...]
 
 
 def is_alias(text: str) -> bool:
@@ -74,7 +84,9 @@ class Responses:
         return named_user(body, "safety_identifier", "user")
 
     def form(self, body: dict[str, Any]) -> Form:
-        return Form(stream=body.get("stream") is True, usage=True)
+        own = ((name, body[name]) for name in _ECHOED if body.get(name) is not None)
+        echo = tuple((name, orjson.dumps(value)) for name, value in own)
+        return Form(stream=body.get("stream") is True, usage=True, echo=echo)
 
     def wants_json(self, body: dict[str, Any]) -> bool:
         text = body.get("text")
@@ -131,13 +143,13 @@ class Responses:
     def render(self, answer: bytes, *, streamed: bool, form: Form) -> bytes:
         alias = ALIAS + form.alias if form.alias else ""
         if streamed and form.stream:
-            return _replayed(answer, alias)
-        if not (streamed or form.stream or alias):
-            return answer
+            return _replayed(answer, alias, form.echo)
         whole = _final(answer) if streamed else orjson.loads(answer)
-        if alias:
-            whole = _renamed(whole, whole["id"], alias)
-        return _stream(whole) if form.stream else orjson.dumps(whole)
+        addressed = _addressed(whole, whole.get("id", ""), alias, form.echo)
+        if form.stream:
+            return _stream(addressed)
+        # To the byte what upstream said, where nothing of it is another caller's.
+        return orjson.dumps(addressed) if streamed or addressed != whole else answer
 
     def ended(self, event: Event) -> bool:
         return _end(event) is not None
@@ -256,7 +268,7 @@ def _bypass(body: dict[str, Any]) -> Reason | None:
     reason = fields.bypass(body, fields.RESPONSES)
     if reason is not None:
         return reason
-    if fields.server_tools(body.get("tools") or [], _LOCAL_TOOLS):
+    if fields.server_tools(body.get("tools"), _LOCAL_TOOLS):
         return Reason.TOOLS
     items = body.get("input")
     for item in items if isinstance(items, list) else ():
@@ -274,7 +286,7 @@ def _item_bypass(item: dict[str, Any]) -> Reason | None:
     kind = item.get("type")
     if kind == "item_reference" or (kind is None and "id" in item and "role" not in item):
         return Reason.STATEFUL
-    brings = fields.server_tools(item.get("tools") or [], _LOCAL_TOOLS)
+    brings = fields.server_tools(item.get("tools"), _LOCAL_TOOLS)
     return Reason.TOOLS if brings else None
 
 
@@ -454,6 +466,19 @@ def _adds_up(told: list[dict[str, Any]], output: list[Any]) -> bool:
 # -- the replay ----------------------------------------------------------------------------------
 
 
+def _addressed(response: dict[str, Any], own: str, alias: str, echo: Echo) -> dict[str, Any]:
+    """The response as this caller may have it: under the alias where there is one, and with
+    nothing that another caller said of itself."""
+    told = dict(echo)
+    mine = {
+        name: orjson.loads(told[name]) if name in told else absent
+        for name, absent in _ECHOED.items()
+        if name in response
+    }
+    renamed: dict[str, Any] = _renamed(response, own, alias) if alias else response
+    return renamed | mine
+
+
 def _renamed(value: Any, own: str, alias: str) -> Any:
     """The value with the response's own id replaced wherever it stands as an id."""
     if isinstance(value, dict):
@@ -464,23 +489,33 @@ def _renamed(value: Any, own: str, alias: str) -> Any:
     return [_renamed(one, own, alias) for one in value] if isinstance(value, list) else value
 
 
-def _replayed(stream: bytes, alias: str) -> bytes:
-    """The stored events up to the terminal one, under the alias where there is one."""
+def _replayed(stream: bytes, alias: str, echo: Echo) -> bytes:
+    """The stored events up to the terminal one, as this caller may have them."""
     own = _final(stream)["id"] if alias else ""
     made: list[bytes] = []
     for event in _events(stream):
-        made.append(frame(_cleaned(event.data, own, alias), event.name))
+        made.append(frame(_cleaned(event.data, own, alias, echo), event.name))
         if _end(event) is not None:
             return b"".join(made)
     raise ValueError("a stored stream has no end")
 
 
-def _cleaned(data: bytes, own: str, alias: str) -> bytes:
-    """Without the padding that hides the length of a piece: it is of one transmission only."""
-    if not alias and b'"obfuscation"' not in data:
+def _cleaned(data: bytes, own: str, alias: str, echo: Echo) -> bytes:
+    """Without the padding that hides the length of a piece: it is of one transmission only.
+
+    An event in which nothing changes stays as it is to the byte.
+    """
+    if not alias and b'"obfuscation"' not in data and b'"response"' not in data:
         return data
-    told = {key: one for key, one in orjson.loads(data).items() if key != "obfuscation"}
-    return orjson.dumps(_renamed(told, own, alias) if alias else told)
+    before = orjson.loads(data)
+    told = {key: one for key, one in before.items() if key != "obfuscation"}
+    response = told.pop("response", None)
+    if alias:
+        told = _renamed(told, own, alias)
+    if isinstance(response, dict):
+        told = {k: _addressed(response, own, alias, echo) if k == "response" else told[k]
+                for k in before if k == "response" or k in told}  # fmt: skip
+    return data if told == before else orjson.dumps(told)
 
 
 def _stream(whole: dict[str, Any]) -> bytes:

@@ -5,6 +5,7 @@ Each answer names the call it came with, so that a repeated one is known. Raw AS
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -113,10 +114,12 @@ class Vendor:
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
+        self.slow = 0.0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body = json.loads(await read_all(receive) or b"{}")
         self.bodies.append(body)
+        await asyncio.sleep(self.slow)
         stream = body.get("stream") is True
         answer = ANSWERS[scope["path"]](len(self.bodies), stream)
         kind = b"text/event-stream; charset=utf-8" if stream else b"application/json"

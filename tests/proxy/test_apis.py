@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import anthropic
@@ -163,6 +164,24 @@ def test_a_response_that_keys_share_has_no_id_of_its_vendor(
         maker, other = (Client(house, "responses", f"sk-{n}") for n in (1, 2))
         assert maker.ask(SKY, stream=False)["id"] == "resp_1"
         assert other.ask(SKY, stream=False)["id"].startswith("resp_likewise_")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_takes_a_response_under_way_gets_no_id_or_user_of_another(
+    tmp_path_factory: pytest.TempPathFactory, stream: bool
+) -> None:
+    """Two keys that share, at one moment: one call, and the vendor's id for its maker alone."""
+    vendor = Vendor()
+    vendor.slow = 0.5
+    with (
+        uvicorn_of(vendor) as upstream,
+        serving(tmp_path_factory.mktemp("way"), upstream, policy={"share": "everyone"}) as house,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        clients = [Client(house, "responses", f"sk-{n}") for n in (1, 2)]
+        made = list(pool.map(lambda one: one.ask(SKY, stream=stream)["id"], clients))
+    assert len(vendor.bodies) == 1
+    assert sorted(name.startswith("resp_likewise_") for name in made) == [False, True]
 
 
 def test_responses_that_are_kept_may_be_kept_out(

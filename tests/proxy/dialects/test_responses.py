@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -123,6 +124,7 @@ def test_an_answer_is_kept_by_the_vendor_unless_told_otherwise() -> None:
     absent = _read().fingerprint
     assert _read(store=True).fingerprint == _read(store=None).fingerprint == absent
     assert len({_read(store=odd).fingerprint for odd in (True, False, 0, 1, "yes")}) == 5
+    assert [_read(store=told).stateful for told in (None, True, False)] == [True, True, False]
 
 
 def test_the_order_of_tools_counts() -> None:
@@ -183,6 +185,12 @@ def test_what_is_stateful_or_not_understood_bypasses(
 ) -> None:
     """Neither looked up nor stored; odd shapes are upstream's to judge and never raise."""
     assert _read(**members).bypass is reason
+
+
+def test_a_message_with_an_id_is_no_reference() -> None:
+    """Answers are sent back with the id that they came with, and with all their words."""
+    query = _read(ASKED, {**ANSWERED, "id": "msg_1"}, ASKED)
+    assert (query.bypass, query.exact_only) == (None, None)
 
 
 def test_a_request_without_input_bypasses() -> None:
@@ -298,7 +306,7 @@ def test_earlier_turns_make_the_chain() -> None:
         _read({**ASKED, "content": "What is rain?"}, ANSWERED, follow),
         _read(ASKED, {**ANSWERED, "content": "Magic."}, follow),
         _read(ASKED, refused, follow),
-        _read(ASKED, ANSWERED, ASKED, ANSWERED, follow),
+        _read(ASKED, ANSWERED, ASKED, follow),
     ]
     assert [query.turns for query in queries] == [0, 1, 1, 1, 1, 2]
     assert [len(query.chain) for query in queries] == [0, 32, 32, 32, 32, 32]
@@ -482,6 +490,7 @@ WITH_TOOLS = _read(tools=[{"type": "function", "name": "f"}])
         (_response(_message(_text(7))), Reason.INVALID_JSON),
         (_response(_message("x")), Reason.INVALID_JSON),
         (_response(_message(content="x")), Reason.INVALID_JSON),
+        (_response(_message(content=None)), Reason.INVALID_JSON),
         (_response(_message(_text()), _message(_text())), Reason.INVALID_JSON),
         (_response(id=None), Reason.INVALID_JSON),
         ({"error": {"message": "overloaded"}}, Reason.INCOMPLETE),
@@ -499,6 +508,15 @@ WITH_TOOLS = _read(tools=[{"type": "function", "name": "f"}])
 def test_only_complete_and_good_answers_are_kept(answer: Any, refusal: Reason | None) -> None:
     """Each way in which an answer can be bad has its reason, and none of them raises."""
     assert _judge(answer).refusal is refusal
+
+
+@pytest.mark.parametrize(("levels", "refusal"), [(99, None), (100, Reason.INVALID_JSON)])
+def test_an_answer_is_no_deeper_than_a_request_may_be(levels: int, refusal: Reason | None) -> None:
+    """The response and the lists inside make 100 levels at most, in either form."""
+    deep = json.loads("[" * levels + "]" * levels)
+    body = json.dumps(_response(deep=deep)).encode()
+    for answer in (body, RESPONSES.render(body, streamed=False, form=STREAM)):
+        assert _judge(answer).refusal is refusal
 
 
 @pytest.mark.parametrize(
@@ -641,6 +659,11 @@ def _end(kind: str, response: Any) -> bytes:
             _without_numbers(GOOD.replace(HELLO + WORLD, WORLD + HELLO)),
             Reason.INCOMPLETE,
             id="order without numbers",
+        ),
+        pytest.param(
+            GOOD.replace(b'"sequence_number": 3', b'"sequence_number": 2'),
+            Reason.INCOMPLETE,
+            id="number twice",
         ),
         pytest.param(
             GOOD.replace(ITEM, ITEM.replace(b'"message"', b'"reasoning"')),
@@ -895,6 +918,39 @@ def test_a_body_stays_as_it_was() -> None:
     assert RESPONSES.render(raw, streamed=False, form=WHOLE) == raw
 
 
+MINE = {
+    "metadata": {"ticket": "7"},
+    "user": "zoe",
+    "safety_identifier": "zoe-1",
+    "prompt_cache_key": "zoes",
+}
+NOBODY = {"metadata": {}, "user": None, "safety_identifier": None, "prompt_cache_key": None}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("asks", [{}, {"user": "bob", "metadata": {"ticket": "8"}}, MINE])
+def test_nobody_hears_what_another_caller_said_of_itself(
+    asks: dict[str, Any], stream: bool, streamed: bool
+) -> None:
+    """A response repeats its request's user and metadata: a hit repeats its own request's."""
+    body = json.dumps(_response(_message(_text("A prose.")), **MINE)).encode()
+    stored = RESPONSES.render(
+        body, streamed=False, form=RESPONSES.form({"stream": streamed} | MINE)
+    )
+    form = RESPONSES.form({"stream": stream} | asks)
+    made = RESPONSES.render(stored, streamed=streamed, form=form)
+    told = (
+        [one["response"] for one in _told(made) if "response" in one] if stream else [_whole(made)]
+    )
+    for response in told:
+        assert {name: response[name] for name in NOBODY} == NOBODY | asks
+    if asks is not MINE:
+        assert b"zoe" not in made
+    elif not (stream or streamed):
+        assert made == body
+
+
 def test_padding_is_not_replayed() -> None:
     """It hides a piece's length on one way only; all other events keep their very bytes."""
     padded = GOOD.replace(b'"delta": "A pro"', b'"delta": "A pro", "obfuscation": "xYz1"')
@@ -1029,7 +1085,7 @@ def test_an_alias_stands_wherever_the_id_stood(name: str) -> None:
 
 def test_an_alias_reaches_every_event() -> None:
     """An event that names its response by `response_id` names the alias; words are left alone."""
-    text = f"My id is {ID}."
+    text = ID
     item = _message(_text(text))
     named = _event("response.output_item.done", 3, output_index=0, response_id=ID, item=item)
     end = _end("completed", _response(item))
@@ -1181,6 +1237,7 @@ def test_a_cut_stream_is_an_error_to_the_client() -> None:
     [
         (400, openai.BadRequestError, "invalid_request_error"),
         (404, openai.NotFoundError, "invalid_request_error"),
+        (500, openai.InternalServerError, "server_error"),
         (502, openai.InternalServerError, "server_error"),
     ],
 )
@@ -1268,9 +1325,13 @@ def test_recorded_answers_are_kept_when_complete_and_say_the_same_in_every_form(
         True,
     )
 
-    body = RESPONSES.render(answer, streamed=streamed, form=WHOLE)
-    stream = RESPONSES.render(answer, streamed=streamed, form=STREAM)
-    again = RESPONSES.render(body, streamed=False, form=STREAM)
+    # For the caller of whom it says what it says.
+    own = ("metadata", "user", "safety_identifier", "prompt_cache_key")
+    echo = tuple((name, json.dumps(said[name]).encode()) for name in own if said.get(name))
+    whole_form, stream_form = replace(WHOLE, echo=echo), replace(STREAM, echo=echo)
+    body = RESPONSES.render(answer, streamed=streamed, form=whole_form)
+    stream = RESPONSES.render(answer, streamed=streamed, form=stream_form)
+    again = RESPONSES.render(body, streamed=False, form=stream_form)
     assert _whole(body) == said
     assert _official(stream) == said
     assert _official(again) == said
