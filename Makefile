@@ -42,14 +42,18 @@ bench: setup ## the load benchmark on this machine
 conformance: setup $(CLIENTS)/.installed ## official clients: can they tell an answer from memory?
 	$(BIN)/python -m tests.conformance $(ARGS)
 
-# The clients get an environment of their own: they pin what the product does not.
-$(CLIENTS)/.installed: tests/conformance/requirements.txt tests/conformance/package.json
+# The clients get an environment of their own: they pin what the product does not. What npm or the
+# source distribution of openai (for its own tests) would bring is skipped where it cannot be had.
+$(CLIENTS)/.installed: tests/conformance/requirements.txt tests/conformance/package.json | $(BIN)/python
 	$(PYTHON) -m venv $(CLIENTS)
 	$(CLIENTS)/bin/python -m pip --disable-pip-version-check --quiet install -r $<
-	@if command -v npm >/dev/null; then \
-	  mkdir -p $(CLIENTS)/node && cp tests/conformance/package.json $(CLIENTS)/node/ && \
-	  npm install --silent --no-audit --no-fund --prefix $(CLIENTS)/node; \
-	else echo "likewise: no npm on PATH; the clients for Node are skipped"; fi
+	@mkdir -p $(CLIENTS)/node $(CLIENTS)/sources && cp tests/conformance/package.json $(CLIENTS)/node/
+	@npm install --silent --no-audit --no-fund --prefix $(CLIENTS)/node || \
+	  echo "likewise: npm install did not work; what needs Node is skipped"
+	@version=$$($(CLIENTS)/bin/python -c 'import openai; print(openai.__version__)') && \
+	cd $(CLIENTS)/sources && rm -rf openai-* && \
+	../bin/python -m pip --disable-pip-version-check --quiet download --no-deps --no-binary openai "openai==$$version" && \
+	tar -xzf openai-*.tar.gz || echo "likewise: openai's source distribution could not be had; its own tests are skipped"
 	@touch $@
 
 $(BIN)/python:

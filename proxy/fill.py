@@ -6,6 +6,7 @@ the flight's business.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -54,13 +55,18 @@ class Place:
 
 @dataclass(slots=True)
 class Errand:
-    """One call upstream: for whom, with which headers, and where its answer would be kept."""
+    """One call upstream: for whom, with which headers, and where its answer would be kept.
+
+    `age` is how old upstream says its answer is, `most` how long it lets one live, in seconds.
+    """
 
     trail: Trail
     headers: Headers
     place: Place | None
     rules: Rules
     pace: list[int] = field(default_factory=list)
+    age: float = 0.0
+    most: float | None = None
 
 
 @dataclass(slots=True)
@@ -116,6 +122,7 @@ class Filler:
     async def _land(self, flight: Flight, errand: Errand, answer: Answer, asked: float) -> None:
         kind = answer.header("Content-Type").partition(";")[0].strip().lower().encode()
         obstacle = _obstacle(answer, kind)
+        errand.age, errand.most = aging(answer.header("Age"), answer.header("Cache-Control"))
         if obstacle is not None:
             if errand.place is not None:
                 errand.trail.kept = obstacle.value
@@ -242,8 +249,10 @@ class Filler:
     def _admitted(
         self, errand: Errand, place: Place, judged: AnswerFacts, admitted: Admit, *, streamed: bool
     ) -> Facts:
-        now = self.clock()
-        facts = _facts(errand, place, now, now + admitted.ttl, now + admitted.linger)
+        made = self.clock() - errand.age
+        ttl = admitted.ttl if errand.most is None else min(admitted.ttl, errand.most)
+        gone = made + ttl + admitted.linger - admitted.ttl
+        facts = _facts(errand, place, made, made + ttl, gone)
         return replace(
             facts,
             size=judged.size + len(facts.text),
@@ -284,6 +293,21 @@ def _facts(errand: Errand, place: Place, now: float, expires: float, gone: float
         has_usage=ask.form.usage,
         tags=query.directives.tags,
     )
+
+
+_AGE = re.compile(r"\s*([0-9]{1,10})\s*(?:,.*)?")
+_LIFE = re.compile(r"(?:^|[\s,])(s-maxage|max-age)\s*=\s*\"?([0-9]{1,10})\b", re.IGNORECASE)
+
+
+def aging(age: str, cache_control: str) -> tuple[float, float | None]:
+    """How old an answer says it is, and how long it may live (RFC 9111 §4.2; `s-maxage` first).
+
+    A lifetime of 0 says nothing here: LLM APIs send it by habit.
+    """
+    old = _AGE.fullmatch(age)
+    told = {name.lower(): float(value) for name, value in reversed(_LIFE.findall(cache_control))}
+    most = told.get("s-maxage", told.get("max-age"))
+    return float(old[1]) if old else 0.0, most or None
 
 
 def _obstacle(answer: Answer, kind: bytes) -> Reason | None:

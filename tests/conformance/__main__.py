@@ -7,10 +7,10 @@ import sys
 import click
 from rich.console import Console
 
-from tests.conformance import official
+from tests.conformance import directives, official, suite
 
 SEED = 20_251
-PARTS = ("clients",)
+PARTS = ("clients", "suite", "directives")
 
 
 @click.command()
@@ -25,6 +25,10 @@ def main(parts: tuple[str, ...], names: tuple[str, ...], share: float, seed: int
     good = True
     if "clients" in chosen:
         good &= official.run(console, names, seed=seed, share=share)
+    if "suite" in chosen:
+        good &= suite.run(console)
+    if "directives" in chosen:
+        good &= directives.run(console)
     sys.exit(0 if good else 1)
 
 

@@ -43,8 +43,9 @@ class Case:
     """A request and its recorded answer.
 
     `request` says nothing of streams; `prompt` is its last question, for clients that write
-    requests themselves. `forms` are the forms that are recorded, `stored` whether the contract lets the
-    answer be kept, `usage` whether a stream is asked to count tokens, `counted` whether it does.
+    requests themselves. `forms` are the forms that are recorded, `stored` whether the contract
+    lets the answer be kept, `usage` whether a stream is asked to count tokens, `counted` whether
+    it does.
     """
 
     name: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tests.conformance.cases import STREAM, WHOLE
@@ -21,7 +21,8 @@ COLD = {STREAM: "cold stream", WHOLE: "cold whole"}
 WARM = {STREAM: "warm stream", WHOLE: "warm whole"}
 CROSS = {STREAM: "whole to stream", WHOLE: "stream to whole"}
 CUT = "cut stream"
-COLUMNS = (*COLD.values(), *WARM.values(), *CROSS.values(), CUT)
+REVERSED, MIXED = "other order", "one text more"
+COLUMNS = (*COLD.values(), *WARM.values(), *CROSS.values(), CUT, REVERSED, MIXED)
 BETWEEN, WITHIN, FIRST, ABRUPT = (
     "between events",
     "within an event",
@@ -79,7 +80,10 @@ class Course:
         expected = 0 if case.stored and (counted or not wants_usage(asked)) else 1
         found = differences(direct, warm) + _calls(expected, calls)
         yield Check(WARM[first], case.name, tuple(found))
-        yield from self._crossed(case, key, first, direct, counted)
+        if case.api == "embeddings":
+            yield from self._rearranged(case, key)
+        else:
+            yield from self._crossed(case, key, first, direct, counted)
 
     def _crossed(
         self, case: Case, key: str, first: str, direct: dict[str, Any], counted: bool
@@ -87,8 +91,6 @@ class Course:
         """Stored in one form, asked for in the other."""
         other = OTHER[first]
         recorded = other in case.forms
-        if case.api == "embeddings":
-            return
         fresh = self._ask(self.upstream, case, key, other) if recorded else direct
         wanted = other == WHOLE or case.usage or case.api in ("responses", "messages")
         if recorded:
@@ -101,6 +103,19 @@ class Course:
             return
         found = differences(fresh, crossed, same_form=recorded) + _calls(0 if hit else 1, calls)
         yield Check(CROSS[other], case.name, tuple(found))
+
+    def _rearranged(self, case: Case, key: str) -> Iterator[Check]:
+        """A list of texts, kept text by text: in another order, and with one that is new."""
+        texts = case.request["input"]
+        if not isinstance(texts, list):
+            return
+        orders = ((REVERSED, texts[::-1], 0), (MIXED, [f"{case.name} new", *texts], 1))
+        for column, given, expected in orders:
+            other = replace(case, request=case.request | {"input": given})
+            direct = self._ask(self.upstream, other, key, WHOLE)
+            again, calls = self._counted(other, key, WHOLE)
+            found = differences(direct, again) + _calls(expected, calls)
+            yield Check(column, case.name, tuple(found))
 
     def cut(self, case: Case, way: str) -> Iterator[Check]:
         """A stream that breaks off: the client is told, and nothing of it is remembered."""

@@ -147,6 +147,7 @@ def _headers(recorded: dict[str, str], *, streamed: bool) -> tuple[tuple[str, st
 def _request(name: str, api: str, answer: Answer) -> dict[str, Any]:
     """A request that the recorded answer may be the answer to."""
     asked: dict[str, Any] = {"model": "gpt-4o-mini"}
+    tools: list[dict[str, Any]]
     turn = {"role": "user", "content": name}
     if api == "responses":
         tools = [{"type": "function", "name": tool, "parameters": _TOOL} for tool in answer.tools]

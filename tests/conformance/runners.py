@@ -102,15 +102,19 @@ class Runner:
         return lines[-1] if lines else "it ended or hung without a word"
 
 
+def surroundings() -> dict[str, str]:
+    """The environment of a client: nothing that steers it, nothing that it would fetch or tell."""
+    return {k: v for k, v in os.environ.items() if k in _KEPT} | _SILENT
+
+
 @contextmanager
 def running(client: Client) -> Iterator[Runner]:
     """A client's process, gone when the block ends."""
-    surroundings = {k: v for k, v in os.environ.items() if k in _KEPT}
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             client.command,
             cwd=ROOT,
-            env=surroundings | _SILENT | {"PYTHONPATH": str(ROOT)},
+            env=surroundings() | {"PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,

@@ -17,6 +17,7 @@ import httpx
 import openai
 import pytest
 
+from proxy.fill import aging
 from tests.proxy.house import House, body, serving, uvicorn_of
 from tests.proxy.wire import PATIENCE, read_all
 
@@ -255,3 +256,48 @@ def test_every_chunk_goes_on_before_the_next_one_comes(tmp_path: Path) -> None:
                     if len(got) >= sum(map(len, EVENTS[: number + 1])):
                         seen.set()
     assert got == STREAM
+
+
+@pytest.mark.parametrize(
+    ("age", "control", "expected"),
+    [
+        ("", "", (0, None)),
+        ("7", "max-age=60", (7, 60)),
+        ("7, 9", "public, max-age=60", (7, 60)),
+        ("", "max-age=60, s-maxage=30", (0, 30)),
+        ("", "s-maxage=30, max-age=60", (0, 30)),
+        ("", 'Max-Age="60"', (0, 60)),
+        ("", "max-age=60, max-age=5", (0, 60)),
+        ("", "max-age=0", (0, None)),
+        ("", "no-cache, private", (0, None)),
+        ("", "x-max-age=5", (0, None)),
+        ("-1", "max-age=-5", (0, None)),
+        ("soon", "max-age=later", (0, None)),
+    ],
+)
+def test_what_upstream_says_of_age_is_read(
+    age: str, control: str, expected: tuple[float, float | None]
+) -> None:
+    """Age and lifetime as RFC 9111 writes them; a lifetime of 0 is a habit and says nothing."""
+    assert aging(age, control) == expected
+
+
+def test_upstream_may_shorten_a_lifetime_and_age_its_answer(tmp_path: Path) -> None:
+    """What came with an age is that old, and lives no longer than upstream allows."""
+
+    async def aged(scope: Any, receive: Any, send: Any) -> None:
+        await read_all(receive)
+        head = [(b"content-type", b"application/json"), (b"age", b"40"),
+                (b"cache-control", b"max-age=100")]  # fmt: skip
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": WHOLE})
+
+    with uvicorn_of(aged) as upstream, serving(tmp_path, upstream) as house:
+        house.chat(SKY, "sk-1")
+        hit = house.chat(SKY, "sk-1")
+        old = house.chat(SKY, "sk-1", {"cache-control": "max-age=39"})
+        soon = house.chat(SKY, "sk-1", {"cache-control": "min-fresh=61"})
+    assert 40 <= int(hit.headers["age"]) < 60
+    left = int(hit.headers["cache-status"].partition("ttl=")[2].partition(";")[0])
+    assert 40 < left <= 60
+    assert (old.headers["x-cache"], soon.headers["x-cache"]) == ("MISS", "MISS")

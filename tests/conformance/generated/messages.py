@@ -42,7 +42,12 @@ def case(rng: Random, number: int) -> Case:
     question = f"{name}: {text(rng, 2, 8)}"
     stop = _STOPS.get(kind, "end_turn")
     given, answered = tokens(rng)
-    head = {"id": identifier(rng, "msg_"), "type": "message", "role": "assistant", "model": MODEL}
+    head: dict[str, Any] = {
+        "id": identifier(rng, "msg_"),
+        "type": "message",
+        "role": "assistant",
+        "model": MODEL,
+    }
     head |= {"x_vendor": {"region": "eu"}} if kind == "unknown" else {}
     end = {"stop_reason": stop, "stop_sequence": "END" if kind == "stopped" else None}
     usage = {
@@ -117,7 +122,7 @@ def _stream(
     end: dict[str, Any],
     usage: dict[str, Any],
 ) -> bytes:
-    nothing_yet = {"content": [], "stop_reason": None, "stop_sequence": None}
+    nothing_yet: dict[str, Any] = {"content": [], "stop_reason": None, "stop_sequence": None}
     begun = head | nothing_yet | {"usage": usage | {"output_tokens": 1}}
     made: list[tuple[str, dict[str, Any]]] = [("message_start", {"message": begun})]
     for index, block in enumerate(blocks):
