@@ -69,6 +69,36 @@ class Errand:
     most: float | None = None
 
 
+class _Held:
+    """The bytes of an event that is not complete: half an event would hide the error behind it."""
+
+    def __init__(self, parser: Parser, most: int) -> None:
+        self._parser, self._most = parser, most
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def take(self, chunk: bytes) -> bytes:
+        """What of the stream is complete with this chunk; call it after the parser had it.
+
+        Raises `UpstreamFault` for an event that goes on beyond `most` bytes.
+        """
+        self._parts.append(chunk)
+        self._size += len(chunk)
+        pending = self._parser.pending
+        if pending > self._most:
+            raise UpstreamFault(502, "bad_gateway", "An event of the stream has no end.")
+        if pending >= self._size:
+            return b""
+        whole = b"".join(self._parts)
+        cut = len(whole) - pending
+        self._parts, self._size = [whole[cut:]], pending
+        return whole[:cut]
+
+    @property
+    def rest(self) -> bytes:
+        return b"".join(self._parts)
+
+
 @dataclass(slots=True)
 class Filler:
     """Fills flights."""
@@ -157,7 +187,7 @@ class Filler:
         dialect, parser = errand.trail.ask.dialect, Parser()
         last: deque[Event] = deque(maxlen=LAST)
         flight.open(answer.status, _without(answer.headers, b"content-length"))
-        size, ended, broken = 0, False, False
+        size, ended, broken, held = 0, False, False, _Held(parser, self.response_limit)
         try:
             async for chunk in answer.chunks():
                 size += len(chunk)
@@ -165,27 +195,31 @@ class Filler:
                     flight.bounded, flight.shared = True, False
                 last.extend(events := parser.feed(chunk))
                 self._stamp(errand, len(events), asked)
+                ready = held.take(chunk)
                 if not ended and any(map(dialect.ended, events)):
                     ended = True
-                    await self._keep_stream(flight, errand, chunk)
-                await flight.publish(chunk)
+                    await self._keep_stream(flight, errand, ready)
+                if ready:
+                    await flight.publish(ready)
                 if flight.bounded and not flight.watched:
                     return
         except UpstreamFault as fault:
             broken = True
             errand.trail.seen = errand.trail.seen or str(fault)
-        gap = parser.unfinished
         if not ended and any(map(dialect.ended, parser.close())):
             ended = True
-            await self._keep_stream(flight, errand, b"")
+            await self._keep_stream(flight, errand, held.rest)
         upstream = (errand.trail.ask.upstream.name, dialect.name)
         if ended:
             self._owing.add(upstream)
+            await flight.publish(held.rest)
             return
         errand.trail.kept = Reason.INCOMPLETE.value if errand.place is not None else ""
         clean = answer.framed and not broken and upstream not in self._owing
         if _owes_an_error(dialect.concluded(last), clean=clean):
-            await flight.publish(gap + dialect.cut_short(last))
+            await flight.publish(dialect.cut_short(last))
+        else:
+            await flight.publish(held.rest)
 
     def _stamp(self, errand: Errand, events: int, asked: float) -> None:
         if events and errand.rules.replay is Replay.ORIGINAL:

@@ -92,6 +92,8 @@ class Flight:
         self.open(status, headers)
 
     async def publish(self, chunk: bytes) -> None:
+        if not chunk:
+            return
         self._parts.append(chunk)
         self._tell()
         while self.bounded and self._behind():

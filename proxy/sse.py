@@ -68,9 +68,9 @@ class Parser:
         return list(_parsed(text[:end])) if end else []
 
     @property
-    def unfinished(self) -> bytes:
-        """What has to come before another event, so that it is not taken for the rest of this."""
-        return b"\n\n" if any(self._held) else b""
+    def pending(self) -> int:
+        """How many of the last bytes belong to an event that is not complete."""
+        return sum(map(len, self._held))
 
     def close(self) -> list[Event]:
         """What the end of the stream leaves over, as if its empty line had come.

@@ -28,6 +28,8 @@ VIA = b"1.1 likewise"
 POOL = 1_000
 # How long a request may wait for a free connection besides the time to make one.
 POOL_WAIT = 2.0
+# RFC 9110 §15: what is no status code cannot be passed on as one.
+_LOWEST, _HIGHEST = 200, 599
 # RFC 9110 §7.6.1, and what the client library sets itself.
 HOP = frozenset({
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
@@ -176,6 +178,10 @@ class Upstreams:
         except (aiohttp.ClientError, ValueError) as fault:
             said = f"Upstream {to.name} gave no valid answer: {_cause(fault)}."
             raise UpstreamFault(502, "bad_gateway", said) from fault
+        if not _LOWEST <= response.status <= _HIGHEST:
+            response.close()
+            said = f"Upstream {to.name} gave no valid answer: status {response.status}."
+            raise UpstreamFault(502, "bad_gateway", said)
         connection = response.connection
         if connection is not None and connection.protocol is not None:
             # The wait for the first byte is over; between chunks another patience rules.

@@ -19,8 +19,6 @@ const { runTests, getResults } = await load('client/runner.mjs')
 const { default: suite } = await load('tests/cc-request.mjs')
 
 const MODEL = 'gpt-4o-mini'
-// Upstream's word of an answer's lifetime is not looked at; with this, the policy is told of it.
-const TOLD = process.argv.includes('--told')
 const log = console.log
 console.log = () => {} // the handlers talk
 
@@ -61,8 +59,6 @@ function exchange (proxy, upstream) {
     const headers = new Headers(init.headers)
     headers.set('authorization', 'Bearer sk-directives')
     headers.set('content-type', 'application/json')
-    const lifetime = TOLD && told(uuid, Number(headers.get('req-num')))
-    if (lifetime) headers.set('x-likewise-ttl', lifetime)
     const body = JSON.stringify({ model: MODEL, messages: [{ role: 'user', content: uuid }] })
     const answer = await fetch(`${proxy}/v1/chat/completions`, { method: 'POST', headers, body })
     return unwrapped(answer, await answer.text())
@@ -79,29 +75,6 @@ function unwrapped (answer, text) {
   return { status: answer.status, headers, text: async () => content }
 }
 
-const lifetimes = new Map()
-
-// The lifetime that upstream's answer to this request of a test gives itself.
-function told (uuid, number) {
-  return lifetimes.get(`${uuid} ${number}`)
-}
-
-function noted (call) {
-  return async (url, init = {}) => {
-    const [, kind, uuid] = new URL(url).pathname.split('/')
-    if (kind === 'config') {
-      for (const [index, request] of JSON.parse(init.body).entries()) {
-        const lines = request.response_headers ?? []
-        const control = lines.find(([name]) => name.toLowerCase() === 'cache-control')?.[1] ?? ''
-        const age = Number(lines.find(([name]) => name.toLowerCase() === 'age')?.[1] ?? 0)
-        const seconds = /max-age=(\d+)/.exec(control)?.[1]
-        if (seconds && seconds > age) lifetimes.set(`${uuid} ${index + 1}`, `${seconds - age}s`)
-      }
-    }
-    return call(url, init)
-  }
-}
-
 const server = createServer(origin)
 server.listen(0, '127.0.0.1')
 await once(server, 'listening')
@@ -112,6 +85,6 @@ const [proxy] = await once(createInterface({ input: process.stdin }), 'line')
 const apply = suite.tests.filter(
   (test) => !test.requests.some((request) => request.expected_type?.endsWith('_validated'))
 )
-await runTests([{ ...suite, tests: apply }], noted(exchange(proxy, upstream)), false, upstream)
+await runTests([{ ...suite, tests: apply }], exchange(proxy, upstream), false, upstream)
 log(JSON.stringify(getResults()))
 process.exit(0)

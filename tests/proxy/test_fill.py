@@ -233,6 +233,58 @@ def test_a_whole_body_that_breaks_off_is_a_gateway_error(
     assert (again.status_code == 200) is (status == 200)
 
 
+def test_half_an_event_never_reaches_the_client(bed: tuple[House, Socket]) -> None:
+    """Cut inside an event, the error stands alone: no half of an event in front of it hides it."""
+    house, upstream = bed
+    upstream.framing, upstream.end = "chunked", "fin"
+    for at in BOUNDARIES:
+        upstream.body = STREAM[: at + 9]
+        answer = house.post(body(f"half {at}", model="m", stream=True), "sk-1")
+        assert answer.content.startswith(STREAM[:at] + b'data: {"error":')
+        assert answer.text.count("data: ") == STREAM[:at].count(b"data: ") + 1
+
+
+def test_a_comment_goes_on_at_once_and_is_not_in_the_way(tmp_path: Path) -> None:
+    """Keep-alive lines reach the client though no event is complete yet."""
+    passed = threading.Event()
+
+    async def patient(scope: Any, receive: Any, send: Any) -> None:
+        await read_all(receive)
+        head = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        alive = {"type": "http.response.body", "body": b": alive\n\n", "more_body": True}
+        await send(alive)
+        assert await asyncio.to_thread(passed.wait, PATIENCE)
+        await send({"type": "http.response.body", "body": STREAM})
+
+    with uvicorn_of(patient) as upstream, serving(tmp_path, upstream) as house:
+        url = f"{house.where.data}/v1/chat/completions"
+        with house.client.stream("POST", url, json=body(SKY, stream=True)) as answer:
+            got = b""
+            for part in answer.iter_raw():
+                got += part
+                passed.set()
+    assert got == b": alive\n\n" + STREAM
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models"])
+def test_what_is_no_status_is_a_bad_gateway(tmp_path: Path, path: str) -> None:
+    """A status beyond HTTP's own cannot be passed on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def speak() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 999 Odd\r\ncontent-length: 0\r\n\r\n")
+
+        threading.Thread(target=speak, daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with serving(tmp_path, url) as house:
+            answer = house.client.post(f"{house.where.data}{path}", json=body(SKY))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "bad_gateway")
+
+
 def test_every_chunk_goes_on_before_the_next_one_comes(tmp_path: Path) -> None:
     """The upstream sends each event only when the client has read the one before it."""
     read = [threading.Event() for _ in EVENTS]
