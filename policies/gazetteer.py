@@ -17,7 +17,7 @@ qatar romania russia rwanda scotland senegal serbia singapore slovakia slovenia 
 sudan sweden switzerland syria taiwan tanzania thailand tunisia turkey uganda ukraine uruguay
 uzbekistan venezuela vietnam wales yemen zambia zimbabwe africa asia antarctica american british
 canadian chinese dutch english french german greek hindi indian irish italian japanese korean
-latin mexican persian polish portuguese russian spanish swedish swiss thai turkish ukrainian urdu
+latin mexican persian portuguese russian spanish swedish swiss thai turkish ukrainian urdu
 vietnamese arabic bengali mandarin cantonese tamil telugu punjabi hebrew muslim muslims christian
 christians jewish jews hindu hindus buddhist buddhists islam christianity judaism hinduism
 buddhism sikh sikhs amsterdam athens atlanta auckland austin baghdad baltimore bangalore bangkok
@@ -49,6 +49,20 @@ ethereum dogecoin litecoin mercury venus mars jupiter saturn uranus neptune plut
 paracetamol acetaminophen aspirin amoxicillin metformin insulin
 """
 NAMES = frozenset(_NAMES.split())
+# What is said behind a town to tell where that is: `San Diego, CA`.
+_PLACES = """
+usa us uk ca ny tx fl wa nj pa il ga nc mi oh az co ma md mn mo nv or tn ut va wi
+india china thailand france germany italy spain england scotland canada australia japan brazil
+mexico russia pakistan bangladesh indonesia malaysia singapore philippines vietnam turkey egypt
+nigeria kenya ireland netherlands belgium switzerland austria poland portugal greece sweden
+norway denmark finland alabama alaska arizona arkansas california colorado connecticut florida
+georgia hawaii idaho illinois indiana iowa kansas kentucky louisiana maryland massachusetts
+michigan minnesota mississippi missouri montana nebraska nevada ohio oklahoma oregon
+pennsylvania tennessee texas utah vermont virginia wisconsin wyoming ontario quebec alberta
+manitoba bavaria saxony tuscany catalonia andalusia queensland victoria tasmania assam bihar goa
+gujarat haryana karnataka kerala maharashtra odisha punjab rajasthan telangana uttarakhand
+"""
+PLACES = frozenset(_PLACES.split())
 
 _SAME = """
 usa us america american americans states u.s. u.s.a.|uk britain british england english u.k.
@@ -62,7 +76,15 @@ covid coronavirus corona covid19 sars|ai artificial|ml machine|tv television
 muslim muslims islam islamic|christian christians christianity|jew jews jewish judaism
 hindu hindus hinduism|buddhist buddhists buddhism|kiev kyiv|bombay mumbai|bangalore bengaluru
 madras chennai|calcutta kolkata|burma myanmar|mcdonalds mcdonald|mercedes benz
-apple iphone ipad macbook mac|google gmail|microsoft windows excel msft|europe eu european
+norway norwegian norwegians|scotland scottish scots scot|japan japanese|china chinese|italy italian
+italians|germany german germans|russia russian russians|brazil brazilian|mexico mexican mexicans
+portugal portuguese|israel israeli israelis|korea korean koreans|pakistan pakistani pakistanis
+iran iranian iranians persian|vietnam vietnamese|indonesia indonesian|philippines filipino filipinos
+belgium belgian|austria austrian|hungary hungarian|czech czechia|ukraine ukrainian|peru peruvian
+trump donald|hillary hilary clinton|modi narendra|obama barack|putin vladimir|musk elon
+apple iphone|apple ipad|apple macbook|apple mac|mac macbook|google gmail|microsoft windows
+microsoft excel
+microsoft msft|iphone ios|ipad ios|europe eu european|hongkong hk|st saint|mt mount|ft fort
 """
 
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from policies.text import fold, lexicon, words
 
@@ -81,6 +80,9 @@ _OPERATORS = {
 }  # fmt: skip
 # A digit inside these is part of the word, and people leave it out: covid and covid-19.
 _LEXICAL = re.compile(r"(?i)\b(?:covid-?19|h2o|co2|mp[34]|utf-?8|b2[bc]|s3|ec2|web3|i18n|k8s)\b")
+# The number of a question in a list, and a season: 2016/17 is 2016/2017.
+_LISTED = re.compile(r"^\s*(?:q|question)?\s?\d{1,2}[.)](?=\s)", re.IGNORECASE)
+_SEASON = re.compile(r"(?<![\d/-])((?:19|20)\d\d)[/\u2013-](\d\d)(?![\d/-])")
 _ONE_PART = re.compile(r"(?i)\bone[- ](half|quarter|fourth)\b")
 # "1 hour" is said "an hour" as well.
 _LIKE_ARTICLE = frozenset(
@@ -93,6 +95,12 @@ _LIKE_ARTICLE = frozenset(
 _PARTS = frozenset({"1/2", "1/4"})
 _MONEY = frozenset("$£€₹¥")
 _LONGEST_MONTH = 12
+# More quantities or words make a problem, in which each counts each time.
+_REPEATED = 3
+_SHORT = 30
+# "the top 10 films" are "the top films".
+_RANKED = frozenset({"top", "best"})
+_ROUND = frozenset({"3", "5", "10"})
 # "these two words" are "these words".
 _POINTING = frozenset({"the", "these", "those", "between", "other"})
 _WEAK_FORMS = frozenset({
@@ -103,6 +111,7 @@ _SPOKEN = frozenset((
     *_SMALL, *_TENS, *_ORDINALS, *_TIMES, *_SCALES, *_MONTHS, *_WEEKDAYS, *_RELATIVE_DAYS,
     "half", "quarter", *map(str.lower, _ROMAN),
 ))  # fmt: skip
+_NUMBER_WORDS = _SMALL.keys() | _TENS.keys() | _ORDINALS.keys() | _TIMES.keys() | {"hundred"}
 _DIGIT = re.compile(r"\d|[½¼¾²³]")
 
 _TOKEN = re.compile(
@@ -123,8 +132,7 @@ _TOKEN = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One reading of a piece of text: a value where it is a quantity, else the bare word.
 
     `weak` marks a quantity that paraphrases drop or add freely (`one`, `first`, `today`).
@@ -143,10 +151,17 @@ def difference(a: str, b: str) -> str | None:
         return None
     for kind in ("number", "date", "sum"):
         left, right = _left(ours, theirs, kind), _left(theirs, ours, kind)
+        if _brief(a, b) and _repeated(left + right, ours, theirs):
+            continue
         both = bool(left) and bool(right)
         if both or any(not t.weak for t in left + right):
             return f"{_say(left)} against {_say(right)}"
     return None
+
+
+def study(text: str) -> None:
+    """Read a text ahead of its comparisons."""
+    _quantities(text)
 
 
 def _left(ours: tuple[Token, ...], theirs: tuple[Token, ...], kind: str) -> list[Token]:
@@ -161,10 +176,25 @@ def _left(ours: tuple[Token, ...], theirs: tuple[Token, ...], kind: str) -> list
     return left
 
 
+def _brief(a: str, b: str) -> bool:
+    return max(len(words(a)), len(words(b))) <= _SHORT
+
+
+def _repeated(left: list[Token], ours: tuple[Token, ...], theirs: tuple[Token, ...]) -> bool:
+    """True where both texts hold the same few values and one repeats some; in sums that counts."""
+    if max(len(ours), len(theirs)) > _REPEATED:
+        return False
+    shared = {t.value for t in ours} & {t.value for t in theirs}
+    return all(t.value in shared and t.kind == "number" for t in left) and not any(
+        t.kind == "sum" for t in (*ours, *theirs)
+    )
+
+
 def _say(tokens: list[Token]) -> str:
     return " and ".join(t.word for t in tokens[:3]) or "none"
 
 
+@lru_cache(maxsize=1024)
 def _quantities(text: str) -> tuple[Token, ...]:
     if not _DIGIT.search(text) and _SPOKEN.isdisjoint(words(text)):
         return ()
@@ -174,11 +204,24 @@ def _quantities(text: str) -> tuple[Token, ...]:
 @lru_cache(maxsize=1024)
 def read(text: str) -> tuple[Token, ...]:
     """The text as words and quantities, in reading order."""
-    flat = _ONE_PART.sub(_as_part, _LEXICAL.sub(" ", fold(text)))
+    flat = fold(text)
+    if _DIGIT.search(flat):
+        flat = _SEASON.sub(_as_season, _LEXICAL.sub(" ", _LISTED.sub("", flat)))
+    if "one" in flat or "One" in flat:
+        flat = _ONE_PART.sub(_as_part, flat)
     tokens: list[Token] = []
     for match in _TOKEN.finditer(flat):
-        tokens.extend(_tokens(match))
+        if match.lastgroup == "word":
+            tokens.append(_word(match[0]))
+        else:
+            tokens.extend(_tokens(match))
     return tuple(_settle(_grouped(tokens)))
+
+
+def _as_season(match: re.Match[str]) -> str:
+    """Both years in full, where the second is the first one's next."""
+    after = int(match[1]) + 1
+    return f"{match[1]} {after}" if after % 100 == int(match[2]) else match[0]
 
 
 def _as_part(match: re.Match[str]) -> str:
@@ -271,7 +314,7 @@ def _grouped(tokens: list[Token]) -> list[Token]:
     out: list[Token] = []
     at = 0
     while at < len(tokens):
-        value, end = _spelt(tokens, at)
+        value, end = _spelt(tokens, at) if _spoken(tokens[at]) else (None, at)
         if value is None:
             out.append(tokens[at])
             at += 1
@@ -280,6 +323,11 @@ def _grouped(tokens: list[Token]) -> list[Token]:
         out.append(Token(word, _plain(value), weak=word in _WEAK_FORMS))
         at = end
     return out
+
+
+def _spoken(token: Token) -> bool:
+    """Whether a spelt number may start there."""
+    return token.value is not None or token.word in _NUMBER_WORDS
 
 
 def _spelt(tokens: list[Token], at: int) -> tuple[Decimal | None, int]:
@@ -337,7 +385,8 @@ def _settle(tokens: list[Token]) -> list[Token]:
     out: list[Token] = []
     for at, token in enumerate(tokens):
         before = tokens[at - 1] if at else Token("")
-        after = tokens[at + 1] if at + 1 < len(tokens) else Token("")
+        hyphen = tokens[at + 1 : at + 2] == [Token("-")]
+        after = tokens[at + 1 + hyphen] if at + 1 + hyphen < len(tokens) else Token("")
         out.append(_settled(token, before, after))
     return out
 
@@ -357,7 +406,8 @@ def _settled_value(token: Token, before: Token, after: Token) -> Token:
     if after.word in {"%", "percent", "pct"}:
         return Token(f"{token.word}%", f"{token.value}%")
     article = token.value == "1" and after.word in _LIKE_ARTICLE
-    if article or (token.word == "two" and before.word in _POINTING):
+    listed = before.word in _RANKED and token.value in _ROUND
+    if article or listed or (token.word == "two" and before.word in _POINTING):
         return Token(token.word, token.value, weak=True)
     return token
 

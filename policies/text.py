@@ -9,6 +9,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from policies import languages
 from policies.verdicts import Reason
 
 LONGEST = 32_000
@@ -28,33 +29,7 @@ _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 # Letters that English prose borrows as unit signs; NFKC makes them Greek.
 _SIGNS = frozenset("μΩ")
-
-# Function words that English does not share. Two in a text that has no more English ones mean
-# that lists made for English (negation, units, numbers) would not see what matters.
-_FOREIGN = frozenset(
-    lexicon(
-        "der das und ist nicht ein eine einen wie kann ich wir sie mit für auf dem den von zu "
-        "zum im welche welcher warum wann le la les des est une un pas que qui dans pour avec "
-        "je vous nous comment pourquoi quelle quel du et sur el los las es por para como con "
-        "cómo qué una mi su no cuál puedo hacer quiero o os uma não como eu meu minha você em "
-        "da do il lo gli che di per non come è sono della nel perché het een van niet hoe kan "
-        "ik op voor wat zijn waarom och att är jag det inte hur vad nie jak jest czy się na w "
-        "z co bir ve değil"
-    )
-)
-_ENGLISH = frozenset(
-    lexicon(
-        "the a an of to in on at by for from with and or is are was were be been do does did "
-        "has have had can could will would should may i you he she it we they my your his her "
-        "its our their me this that these those what which who whom whose when where why how "
-        "if not as than then there am any some all more most please tell give show write "
-        "explain list find get make use"
-    )
-)
-_SHARED = frozenset(
-    lexicon("a an in on at do me no was has will is come per con des o os as she am")
-)
-_SAMPLE = 60
+_ENGLISH = frozenset({languages.ENGLISH})
 
 
 def fold(text: str) -> str:
@@ -83,15 +58,18 @@ def _alone(text: str) -> bool:
     return text[0] not in inner and text[-1] not in inner
 
 
-def embeddable(text: str) -> Reason | None:
-    """None where the text may be compared by meaning, else why only equal texts may match."""
+def embeddable(text: str, spoken: frozenset[str] = _ENGLISH) -> Reason | None:
+    """None where the text may be compared by meaning, else why only equal texts may match.
+
+    `spoken` are the languages that the encoder carries and the guards read.
+    """
     if len(text) > LONGEST:
         return Reason.TOO_LONG
     if not text.isascii() and _other_script(text):
         return Reason.LANGUAGE
     if not any(c.isalnum() for c in text):
         return Reason.UNSUPPORTED
-    return Reason.LANGUAGE if _foreign(text) else None
+    return None if languages.of(text) in spoken else Reason.LANGUAGE
 
 
 def _other_script(text: str) -> bool:
@@ -104,21 +82,22 @@ def _other_script(text: str) -> bool:
     )
 
 
-def _foreign(text: str) -> bool:
-    """True for prose in Latin letters that is plainly not English; short or mixed texts are not."""
-    sample = words(text[:1000])[:_SAMPLE]
-    marked = [w for w in sample if not w.isascii()]
-    foreign = sum(1 for w in sample if w in _FOREIGN and w not in _SHARED)
-    english = sum(1 for w in sample if w in _ENGLISH and w not in _FOREIGN)
-    if foreign + len(marked) < 2:  # noqa: PLR2004 - one loan word or accented name is English
-        return False
-    return foreign > english or (english == 0 and len(marked) * 4 >= len(sample))
-
-
 @lru_cache(maxsize=1024)
 def words(text: str) -> tuple[str, ...]:
     """Words in reading order, casefolded, apostrophes straight: `France's` is one word."""
     return tuple(_WORD.findall(fold(text).casefold()))
+
+
+@lru_cache(maxsize=1024)
+def stems(text: str) -> tuple[str, ...]:
+    """The stems of its words, in reading order."""
+    return tuple(map(stem, words(text)))
+
+
+@lru_cache(maxsize=1024)
+def bag(text: str) -> frozenset[str]:
+    """The stems of its words in no order."""
+    return frozenset(stems(text))
 
 
 _IRREGULAR = {
@@ -127,7 +106,15 @@ _IRREGULAR = {
         "use uses used using"
         "|buy bought|sell sold|bite bit bitten|eat ate eaten|write wrote written"
         "|see saw seen|give gave given|take took taken|beat beaten|win won|lose lost"
-        "|teach taught|make made"
+        "|teach taught|make made|keep kept|understand understood|think thought|bring brought"
+        "|feel felt|hear heard|say said|run ran|begin began begun|sing sang sung|fight fought"
+        "|lend lent|spend spent|lay laid|wear wore worn|throw threw thrown|draw drew drawn"
+        "|grow grew grown|forget forgot forgotten|forgive forgave forgiven|speak spoke spoken"
+        "|ride rode ridden|shake shook shaken|wake woke woken|hide hid hidden|shoot shot"
+        "|bend bent|feed fed|seek sought|strike struck|swear swore sworn|tear tore torn"
+        "|bear bore borne|dig dug|hang hung|shrink shrank shrunk|sink sank sunk|spin spun"
+        "|stick stuck|sweep swept|swing swung|weave wove woven|blow blew blown|fly flew flown"
+        "|become became|come came|fall fell fallen|get got gotten|lie lay lain|rise rose risen"
         "|build built|catch caught|break broke broken|choose chose chosen|hold held|find found"
         "|know knew known|leave left|kill killed|drive drove driven|steal stole stolen"
         "|pay paid|send sent|tell told|lead led|meet met|hit hit|hurt hurt|do does did done"
@@ -141,7 +128,7 @@ _IRREGULAR = {
 _SHORTEST_STEM = 3
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=16384)
 def stem(word: str) -> str:
     """A word without plural, possessive, -ed and -ing: enough to see that two forms are one."""
     word = word.removesuffix("'s").removesuffix("'")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
 from policies.quantities import Token, read
 from policies.text import fold, lexicon, stem, words
@@ -95,6 +96,12 @@ class _Measures:
 def difference(a: str, b: str) -> str | None:
     """`10 mile against 10 kilometre`, or `miles to km against km to miles`."""
     return _measured(_measures(a), _measures(b)) or _turned(_turns(a), _turns(b))
+
+
+def study(text: str) -> None:
+    """Read a text ahead of its comparisons."""
+    _measures(text)
+    _turns(text)
 
 
 def _measured(ours: _Measures, theirs: _Measures) -> str | None:
@@ -190,11 +197,17 @@ class _Turn:
 
 
 def _turned(ours: tuple[_Turn, ...], theirs: tuple[_Turn, ...]) -> str | None:
-    for one in ours:
-        for other in theirs:
-            crossed = one.source & other.target and one.target & other.source
-            if crossed and not (one.source & other.source or one.target & other.target):
-                return f"{one.say} against {other.say}"
+    """A turn that the other text takes the other way round."""
+    if not ours or not theirs:
+        return None
+    shared = {(t.source, t.target) for t in ours} & {(t.source, t.target) for t in theirs}
+    left, right = (
+        [t for t in turns if (t.source, t.target) not in shared] for turns in (ours, theirs)
+    )
+    for one, other in product(left, right):
+        crossed = one.source & other.target and one.target & other.source
+        if crossed and not (one.source & other.source or one.target & other.target):
+            return f"{one.say} against {other.say}"
     return None
 
 

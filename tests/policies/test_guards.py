@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from policies.guards import GUARDS, Veto, veto
+from policies.guards import GUARDS, STUDIED, Veto, study, veto
 from policies.verdicts import Reason
 
 CASES = Path(__file__).parent.parent / "golden" / "guards"
@@ -50,6 +50,22 @@ def test_a_text_never_differs_from_itself(name: str) -> None:
     for _, a, b in _cases(name):
         assert GUARDS[name](a, a) is None
         assert GUARDS[name](b, b) is None
+
+
+def test_a_question_turned_over_in_itself_is_no_veto() -> None:
+    """A text that holds both directions, or both sides of a class, is still itself."""
+    for text in ("Go from Oslo to Bergen and from Bergen to Oslo", "Turn it on, then turn it off"):
+        for guard in GUARDS.values():
+            assert guard(text, text) is None
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_studied_texts_are_judged_as_unread_ones(name: str) -> None:
+    """Reading ahead changes nothing of a verdict, long texts included."""
+    for verdict, a, b in _cases(name):
+        study(a)
+        assert (GUARDS[name](a, b) is not None) is (verdict == "stop")
+    study("word " * STUDIED)
 
 
 def test_names_are_the_policys_and_match_the_reasons() -> None:

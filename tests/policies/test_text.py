@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policies.text import embeddable, normalise, stem, words
+from policies.text import bag, embeddable, normalise, stem, stems, words
 from policies.verdicts import Reason
 
 
@@ -91,3 +91,11 @@ def test_stem_brings_forms_together(forms: str) -> None:
 def test_stem_keeps_words_apart(pair: str) -> None:
     """Different words keep different stems, or at least none is emptied."""
     assert all(stem(w) for w in pair.split())
+
+
+def test_stems_are_those_of_the_words() -> None:
+    """In reading order, and once each in the bag."""
+    assert stems("Dogs bite DOGS' bones") == ("dog", "bit", "dog", "bon")
+    assert bag("Dogs bite DOGS' bones") == {"dog", "bit", "bon"}
+    assert stems("") == ()
+    assert bag("?!") == frozenset()
