@@ -1,6 +1,6 @@
 """The dashboard's facts as JSON under `/api`, and `/metrics`. Shapes only; no page, no log-in."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import PlainTextResponse
@@ -37,6 +37,7 @@ class SelectionBody(_Body):
     model: str | None = None
     older_than: float | None = Field(None, ge=0, description="Age in seconds.")
     text: str | None = Field(None, description="Part of the remembered prompt.")
+    flagged: bool | None = Field(None, description="Marked bad and waiting for review, or not.")
 
     def chosen(self) -> Selection:
         return Selection(
@@ -47,6 +48,7 @@ class SelectionBody(_Body):
             model=self.model,
             older_than=self.older_than,
             text=self.text,
+            flagged=self.flagged,
         )
 
 
@@ -71,6 +73,23 @@ class QuestionBody(_Body):
     user: str | None = None
 
 
+class ReviewBody(_Body):
+    """`good`: the entry is served by meaning again. `bad`: it is removed."""
+
+    entry: str = Field(pattern=ENTRY_ID)
+    verdict: Literal["good", "bad"]
+
+
+class Reviewed(BaseModel):
+    reviewed: bool
+
+
+class VerdictList(BaseModel):
+    """What callers said of answers, newest first. Ids are decimal strings."""
+
+    verdicts: list[dict[str, Any]]
+
+
 class Removed(BaseModel):
     removed: int
     dry_run: bool
@@ -85,6 +104,20 @@ class DecisionPage(BaseModel):
 
 class EntryList(BaseModel):
     entries: list[dict[str, Any]]
+
+
+class ComparisonList(BaseModel):
+    """Newest first. Ids are decimal strings."""
+
+    labels: list[dict[str, Any]]
+
+
+class CategoryBody(_Body):
+    category: Annotated[str, Field(max_length=40)]
+
+
+class Forgotten(BaseModel):
+    forgotten: str
 
 
 @router.get("/overview", summary="Counts, latencies and savings over a time window")
@@ -130,6 +163,39 @@ async def forget(console: Asked, entry: Annotated[str, Path(pattern=ENTRY_ID)]) 
 async def purge(console: Asked, body: PurgeBody) -> Removed:
     removed = await console.purge(body.selection.chosen(), dry_run=body.dry_run)
     return Removed(removed=removed, dry_run=body.dry_run)
+
+
+@router.get("/labels", summary="What callers said of answers")
+async def labels(console: Asked, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> VerdictList:
+    rows = await console.verdicts(limit)
+    return VerdictList(verdicts=[row | {"id": str(row["id"])} for row in rows])
+
+
+@router.post("/labels", summary="Review an entry that was marked bad")
+async def review(console: Asked, body: ReviewBody) -> Reviewed:
+    if not await console.review(body.entry, good=body.verdict == "good"):
+        raise HTTPException(404, f"No entry {body.entry}. GET /api/entries lists what there is.")
+    return Reviewed(reviewed=True)
+
+
+@router.get("/learned", summary="What was learned, whole: model, bounds, how often it was wrong")
+async def learned(console: Asked) -> dict[str, Any]:
+    return await console.learned()
+
+
+@router.get("/learned/labels", summary="What judges said of fresh answers")
+async def comparisons(
+    console: Asked, limit: Annotated[int, Query(ge=1, le=100_000)] = 1000
+) -> ComparisonList:
+    rows = await console.comparisons(limit)
+    return ComparisonList(labels=[row._asdict() | {"id": str(row.id)} for row in rows])
+
+
+@router.post("/learned/forget", summary="Forget what one category taught")
+async def unlearn(console: Asked, body: CategoryBody) -> Forgotten:
+    if not await console.unlearn(body.category):
+        raise HTTPException(404, f"No category {body.category!r}. GET /api/categories lists them.")
+    return Forgotten(forgotten=body.category)
 
 
 @router.post("/explain", summary="Why a prompt would hit or miss; nothing is sent upstream")

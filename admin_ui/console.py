@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from policies.record import Decision
+    from policies.record import Comparison, Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class Selection:
     model: str | None = None
     older_than: float | None = None
     text: str | None = None
+    flagged: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,21 @@ class Console(Protocol):
 
     async def purge(self, selection: Selection, *, dry_run: bool) -> int:
         """How many entries are (or would be) removed."""
+
+    async def verdicts(self, limit: int) -> list[dict[str, Any]]:
+        """What callers said of answers, newest first."""
+
+    async def review(self, entry: str, *, good: bool) -> bool:
+        """End what a bad verdict began: serve the entry again, or remove it. False without one."""
+
+    async def learned(self) -> dict[str, Any]:
+        """The learned state whole: the model, what it may serve, how often it was wrong."""
+
+    async def comparisons(self, limit: int) -> Sequence[Comparison]:
+        """What judges said of fresh answers, newest first."""
+
+    async def unlearn(self, category: str) -> bool:
+        """Forget what a category taught. False where there is no such category."""
 
     async def explain(self, question: Question) -> dict[str, Any]:
         """Why this prompt would hit or miss, step by step, with nothing sent upstream."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from index.embedders.weights import Progress
-    from index.ports import Bodies, Embedder
+    from index.ports import Bodies, Embedder, Notes
 
 
 def embedder(
@@ -41,6 +41,11 @@ def bodies(url: str, *, clock: Callable[[], float]) -> Bodies:
     if scheme in ("redis", "rediss", "redis+cluster", "redis+sentinel"):
         return RedisBodies.open(url, clock=clock)
     raise SetupError(f"store.url: {scheme}: is not known; use sqlite:PATH or redis://HOST:PORT/DB")
+
+
+def notes(store: Bodies) -> Notes | None:
+    """Where processes that share a store leave each other notes; None where there are no others."""
+    return store if isinstance(store, RedisBodies) else None
 
 
 def home(url: str) -> Path:

@@ -20,9 +20,11 @@ import orjson
 
 from index.errors import StoreError
 from index.ports import Record
-from policies.values import Facts
+from policies.values import Facts, Turn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from policies.values import Vector
 
 VERSION = 1
@@ -41,7 +43,12 @@ class Sealed(NamedTuple):
 
 def seal(record: Record) -> Sealed:
     """Raise `StoreError` for facts that JSON cannot carry (lone surrogates, infinite times)."""
-    facts = record.facts
+    vector = None if record.vector is None else pack_vector(record.vector)
+    parts = _PARTS.pack(crc32(record.body), crc32(vector or b""))
+    return Sealed(_column(record.facts, parts), vector, record.body)
+
+
+def _column(facts: Facts, parts: bytes) -> bytes:
     times = (facts.stored, facts.expires, facts.gone, facts.cost_ms)
     if not all(map(math.isfinite, times)):
         raise StoreError(f"entry {facts.entry!a}: a time is not finite; keep it out of the store")
@@ -51,9 +58,8 @@ def seal(record: Record) -> Sealed:
         raise StoreError(
             f"entry {facts.entry!a}: not to be written as JSON ({error}); keep it out of the store"
         ) from error
-    vector = None if record.vector is None else pack_vector(record.vector)
-    rest = _PARTS.pack(crc32(record.body), crc32(vector or b"")) + json
-    return Sealed(_HEAD.pack(VERSION, crc32(rest)) + rest, vector, record.body)
+    rest = parts + json
+    return _HEAD.pack(VERSION, crc32(rest)) + rest
 
 
 def unseal(entry: str, sealed: Sealed) -> Record | None:
@@ -66,25 +72,46 @@ def unseal(entry: str, sealed: Sealed) -> Record | None:
 
 def unseal_facts(entry: str, facts: bytes, vector: bytes | None) -> Record | None:
     """Return the record with its body left out (empty), or None as for `unseal`."""
+    known = _facts(entry, facts)
+    if known is None or crc32(vector or b"") != _PARTS.unpack_from(facts, _HEAD.size)[1]:
+        return None
+    return Record(known, b"", None if vector is None else unpack_vector(vector))
+
+
+def revised(
+    entry: str, facts: bytes, change: Callable[[Facts], Facts]
+) -> tuple[Facts, bytes] | None:
+    """The facts after `change`, and the facts column that says so beside the same body and vector.
+
+    None where the column is no whole one of `entry`. Raises `StoreError` as `seal` does.
+    """
+    known = _facts(entry, facts)
+    if known is None:
+        return None
+    new = change(known)
+    return new, _column(new, facts[_HEAD.size : _JSON_AT])
+
+
+def _facts(entry: str, facts: bytes) -> Facts | None:
     if len(facts) < _JSON_AT:
         return None
     version, crc = _HEAD.unpack_from(facts)
     rest = memoryview(facts)[_HEAD.size :]
     if version != VERSION or crc32(rest) != crc:
         return None
-    if crc32(vector or b"") != _PARTS.unpack_from(rest)[1]:
-        return None
     try:
         fields = orjson.loads(rest[_PARTS.size :])
         fields["tags"] = tuple(fields["tags"])
         fields["pace"] = tuple(fields.get("pace", ()))
+        fields["labels"] = tuple((float(s), bool(same)) for s, same in fields.get("labels", ()))
+        fields["before"] = tuple(Turn(**turn) for turn in fields.get("before", ()))
+        said = fields.get("said")
+        fields["said"] = None if said is None else Turn(**said)
         known = Facts(**fields)
     except (TypeError, ValueError, KeyError):
         # Written whole by another release whose facts differ from ours.
         return None
-    if known.entry != entry:
-        return None
-    return Record(known, b"", None if vector is None else unpack_vector(vector))
+    return known if known.entry == entry else None
 
 
 def pack_vector(vector: Vector) -> bytes:

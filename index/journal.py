@@ -14,10 +14,10 @@ from collections import deque
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from index import database
-from policies.record import Decision
+from policies.record import Comparison, Decision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -32,6 +32,7 @@ WIDE = 250
 TRIM = 1_000
 TRIMS_A_PASS = 10
 SAMPLE = 1_000
+VERDICTS = 100_000
 PASS_SECONDS = 0.05
 REST_SECONDS = 1.0
 QUERY_SECONDS = 2.0
@@ -57,6 +58,20 @@ LAYOUT = database.Layout(
             """CREATE INDEX decisions_groups ON decisions (
                  category, reason, outcome, model, at, ms, tokens_in, tokens_out)""",
         ),
+        (
+            """CREATE TABLE verdicts (
+                 id INTEGER PRIMARY KEY, at REAL NOT NULL, good INTEGER NOT NULL,
+                 entry TEXT NOT NULL, note TEXT NOT NULL)""",
+        ),
+        (
+            "ALTER TABLE decisions ADD COLUMN risk REAL",
+            """CREATE TABLE labels (
+                 id INTEGER NOT NULL, at REAL NOT NULL, category TEXT NOT NULL,
+                 entry TEXT NOT NULL, neighbour TEXT NOT NULL, similarity REAL NOT NULL,
+                 risk REAL, propensity REAL NOT NULL, would INTEGER NOT NULL,
+                 vetoed INTEGER NOT NULL, same INTEGER NOT NULL, judge TEXT NOT NULL)""",
+            "CREATE INDEX labels_id ON labels (id)",
+        ),
     ),
 )
 _COLUMNS = ", ".join(Decision._fields)
@@ -64,6 +79,11 @@ _MARKS = ", ".join("?" * len(Decision._fields))
 _INSERT = "INSERT INTO decisions ({}) VALUES {} ON CONFLICT (id) DO NOTHING"
 _RECENT = f"SELECT {_COLUMNS} FROM decisions WHERE id < ? ORDER BY id DESC LIMIT ?"  # noqa: S608
 _GET = f"SELECT {_COLUMNS} FROM decisions WHERE id = ?"  # noqa: S608
+_RULE = "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+_RULED = "SELECT id, at, good, entry, note FROM verdicts WHERE id = ?"
+_VERDICTS = "SELECT id, at, good, entry, note FROM verdicts ORDER BY at DESC LIMIT ?"
+_TRIM_VERDICTS = """DELETE FROM verdicts WHERE id <= (
+                    SELECT id FROM verdicts ORDER BY id DESC LIMIT 1 OFFSET ?)"""
 _TRIM = "DELETE FROM decisions WHERE id IN (SELECT id FROM decisions ORDER BY id LIMIT ?)"
 _GROUPS = """SELECT category, reason, outcome, model, count(*), total(ms), sum(tokens_in),
              sum(tokens_out) FROM decisions INDEXED BY decisions_groups WHERE at >= ?
@@ -72,7 +92,21 @@ _GROUPS = """SELECT category, reason, outcome, model, count(*), total(ms), sum(t
 _SAMPLE = """SELECT ms FROM decisions INDEXED BY decisions_groups
              WHERE category = ? AND reason = ? AND outcome = ? AND model = ? AND at >= ?
              AND ((id & 0x7FFFFFFF) * 2654435761 >> 16) % ? = 0"""
+_LABEL = f"INSERT INTO labels VALUES ({', '.join('?' * len(Comparison._fields))})"  # noqa: S608
+_LABELS = "SELECT * FROM labels ORDER BY rowid DESC LIMIT ?"
+_TRIM_LABELS = """DELETE FROM labels WHERE rowid <= (
+                  SELECT rowid FROM labels ORDER BY rowid DESC LIMIT 1 OFFSET ?)"""
 _MAX_ID = (1 << 63) - 1
+
+
+class Verdict(NamedTuple):
+    """What somebody said of an answer: `id` is its request, `note` in their own words."""
+
+    id: int
+    at: float
+    good: bool
+    entry: str
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +149,15 @@ class Journal:
     """One process's decisions. `record` on the event loop, everything else from anywhere.
 
     `dropped` counts decisions that were lost: a queue that ran over, or a row that no column takes.
-    `faults` counts failed attempts to write; their rows stay queued.
+    `faults` counts failed attempts to write; their rows stay queued. `heard`, where it is set, is
+    told each decision as it is recorded.
     """
 
     def __init__(self, path: Path, writer: sqlite3.Connection, *, keep: int, queue: int) -> None:
         self.path = path
         self.dropped = 0
         self.faults = 0
+        self.heard: Callable[[Decision], None] | None = None
         self._keep = keep
         self._bound = queue
         self._queue: deque[Decision] = deque(maxlen=queue)
@@ -156,6 +192,8 @@ class Journal:
         if len(self._queue) == self._bound:
             self.dropped += 1
         self._queue.append(decision)
+        if self.heard is not None:
+            self.heard(decision)
 
     async def recent(self, limit: int, before: int | None = None) -> list[Decision]:
         """List the newest first, those with an id below `before` where given."""
@@ -168,9 +206,38 @@ class Journal:
         return [_decision(row) for row in rows]
 
     async def get(self, id: int) -> Decision | None:  # noqa: A002 - the column's name
+        held = next((decision for decision in self._ring if decision.id == id), None)
+        if held is not None:
+            return held
         await self.flush()
         rows = await self._ask(lambda db: db.execute(_GET, (id,)).fetchall())
         return _decision(rows[0]) if rows else None
+
+    async def rule(self, verdict: Verdict) -> Verdict:
+        """Keep a verdict, unless there is one on that request; the one that stands.
+
+        Raises `StoreError`.
+        """
+        return await asyncio.to_thread(self._rule, verdict)
+
+    async def ruled(self, id: int) -> Verdict | None:  # noqa: A002 - the column's name
+        """The verdict on a request."""
+        rows = await self._ask(lambda db: db.execute(_RULED, (id,)).fetchall())
+        return _verdict(rows[0]) if rows else None
+
+    async def verdicts(self, limit: int) -> list[Verdict]:
+        """List the newest first."""
+        rows = await self._ask(lambda db: db.execute(_VERDICTS, (limit,)).fetchall())
+        return [_verdict(row) for row in rows]
+
+    async def compared(self, rows: Sequence[Comparison]) -> None:
+        """Keep labels, the newest hundred thousand of them. Raises `StoreError`."""
+        await asyncio.to_thread(self._compared, rows)
+
+    async def labels(self, limit: int) -> list[Comparison]:
+        """List the newest first."""
+        rows = await self._ask(lambda db: db.execute(_LABELS, (limit,)).fetchall())
+        return [_comparison(row) for row in rows]
 
     async def tally(self, since: float) -> list[Group]:
         """Count decisions at or after the Unix time `since`, group by group."""
@@ -260,6 +327,27 @@ class Journal:
                 return False
         return True
 
+    def _rule(self, verdict: Verdict) -> Verdict:
+        with self._writing:
+            try:
+                self._writer.execute(_RULE, verdict)
+                (row,) = self._writer.execute(_RULED, (verdict.id,)).fetchall()
+                self._writer.execute(_TRIM_VERDICTS, (VERDICTS,))
+            except (sqlite3.Error, UnicodeEncodeError) as error:
+                raise database.fault(LAYOUT.what, self.path, error) from error
+        return _verdict(row)
+
+    def _compared(self, rows: Sequence[Comparison]) -> None:
+        with self._writing:
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+                self._writer.executemany(_LABEL, rows)
+                self._writer.execute(_TRIM_LABELS, (VERDICTS,))
+                self._writer.execute("COMMIT")
+            except (sqlite3.Error, UnicodeEncodeError) as error:
+                database.roll_back(self._writer)
+                raise database.fault(LAYOUT.what, self.path, error) from error
+
     async def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         return await asyncio.to_thread(self._answer, question)
 
@@ -301,3 +389,13 @@ def _id(decision: Decision) -> int:
 def _decision(row: tuple[Any, ...]) -> Decision:
     decision = Decision._make(row)
     return decision._replace(stream=bool(decision.stream))
+
+
+def _comparison(row: tuple[Any, ...]) -> Comparison:
+    read = Comparison._make(row)
+    return read._replace(would=bool(read.would), vetoed=bool(read.vetoed), same=bool(read.same))
+
+
+def _verdict(row: tuple[Any, ...]) -> Verdict:
+    verdict = Verdict._make(row)
+    return verdict._replace(good=bool(verdict.good))

@@ -10,26 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
+import math
 import threading
 import time
 from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from index import pool
+from index.amending import Change, alike
 from index.errors import EmbedderError, MemoryFault, StoreError
 from index.hnsw import Space
+from index.pool import Pool
 from index.ports import Record
 from index.shelf import Shelf
+from index.turns import Turns
 from policies import category as categories
 from policies import decide, guards, text
 from policies.category import Centroids
 from policies.eviction import Held
-from policies.values import Candidate, Found
+from policies.values import Found
 from policies.verdicts import Lookup, Reason
 
 if TYPE_CHECKING:
@@ -37,22 +39,13 @@ if TYPE_CHECKING:
 
     from index.ports import Bodies, Embedded, Embedder
     from policies.category import Guess
-    from policies.values import Facts, Query, Rules, Vector
+    from policies.values import Candidate, CategoryRules, Facts, Query, Rules, Vector
 
 LOG = logging.getLogger("likewise.memory")
-T = TypeVar("T")
 
-NEIGHBOURS = 8
-# One conversation's turns can hide behind many equal ones of others: then look this much further.
-NEIGHBOURS_WIDE = 256
 RECENT_TEXTS = 4_096
 # How long a request may wait for its embedding before it goes on without.
 EMBED_BUDGET = 0.25
-# A pool that finished nothing for this long while work waits is taken for hung: nobody waits on it.
-EMBED_STALL = 1.0
-NICE = 10
-# Seconds after which the model itself runs, without the interpreter lock.
-HEAD_START = 0.001
 # Facts, names and table rows of one entry in RAM, measured over 100,000 entries.
 OVERHEAD = 2_048
 
@@ -111,18 +104,20 @@ class Memory:
         self.size = 0
         self.generation = 0
         self.counts: Counter[str] = Counter()
+        # How many entries of each answer group are searched, its founder left out.
+        self.groups: Counter[str] = Counter()
         self._clock = clock
         self._budget = embed_budget
         self._slots: dict[str, Slot] = {}
         self._spaces: dict[str, Space] = {}
         self._spaces_lock = threading.Lock()
         self._recent: Shelf[Embedded] = Shelf(RECENT_TEXTS)
+        self._turns = Turns(self._embed, self._recent, self.facts)
         self._hot: Shelf[bytes] = Shelf(hot_bytes, len)
-        self._pool = ThreadPoolExecutor(workers, "embed", initializer=_be_nice)
-        self._waiting = 0
-        self._finished = time.monotonic()
+        self._pool = Pool(workers)
         self._pending: dict[str, Record] = {}
-        self._writes: dict[asyncio.Task[None], str] = {}
+        self._amends: Counter[str] = Counter()
+        self._writes: dict[asyncio.Task[Any], str] = {}
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -134,7 +129,7 @@ class Memory:
 
     @property
     def embedding_stalled(self) -> bool:
-        return self._waiting > 0 and time.monotonic() - self._finished > EMBED_STALL
+        return self._pool.stalled
 
     def facts(self, entry: str) -> Facts | None:
         slot = self._slots.get(entry)
@@ -153,7 +148,7 @@ class Memory:
     async def find(self, lookup: Lookup, query: Query, rules: Rules) -> Found:
         """The entry of equal key, else the neighbours in the lookup's own space, best first."""
         try:
-            exact = await self._exact(lookup.entry)
+            exact = await self.recall(lookup.entry)
             if exact is not None:
                 used = self._used(exact)
                 return Found(lookup.entry, lookup.space, lookup.category, exact=exact, used=used)
@@ -164,7 +159,7 @@ class Memory:
                 fault = Reason.EMBED_TIMEOUT
                 return Found(lookup.entry, lookup.space, lookup.category, fault=fault)
             if seen.lookup.entry != lookup.entry:
-                exact = await self._exact(seen.lookup.entry)
+                exact = await self.recall(seen.lookup.entry)
         except StoreError as error:
             self._fault("store_read", str(error))
             return Found(lookup.entry, lookup.space, lookup.category, fault=Reason.STORE_DOWN)
@@ -187,8 +182,8 @@ class Memory:
         It may be newer than what was found. None when the store no longer has one, or cannot say.
         """
         entry = facts.entry
-        if entry in self._pending:
-            return self._pending[entry]
+        if (pending := self._pending.get(entry)) is not None:
+            return replace(pending, facts=self.facts(entry) or pending.facts)
         if not self.bodies.shared:
             current = self.facts(entry)
             if current is None:
@@ -201,13 +196,25 @@ class Memory:
         except StoreError as fault:
             self._fault("store_read", str(fault))
             return None
-        if record is None or not self._current(record):
-            if self.facts(entry) == facts:
+        record = None if record is None else self._current(record)
+        if record is None:
+            if alike(self.facts(entry), facts):
                 self._drop([entry])
             return None
         if not self.bodies.shared:
             self._hot.put(entry, record.body)
         return record
+
+    async def recall(self, entry: str) -> Facts | None:
+        """The facts under that key, from the store where others write to it too.
+
+        Raises `StoreError`.
+        """
+        if not self.bodies.shared or entry in self._pending:
+            return self.facts(entry)
+        record = await self.bodies.read(entry)
+        record = None if record is None else self._current(record)
+        return None if record is None else record.facts
 
     def touch(self, entry: str, now: float, tokens: int) -> None:
         """Count a hit."""
@@ -233,6 +240,45 @@ class Memory:
         task = asyncio.create_task(self._persist(record, meaning=meaning))
         self._writes[task] = facts.entry
         task.add_done_callback(self._writes.pop)
+
+    def amend(
+        self,
+        entry: str,
+        *,
+        group: str | None = None,
+        label: tuple[float, bool] | None = None,
+        flagged: bool | None = None,
+        exact: bool = False,
+    ) -> bool:
+        """Change what is known of an entry, at once here and soon in the store; False where it is
+        not held. An answer that is gone, or has been replaced, stays so."""
+        facts = self.facts(entry)
+        if facts is not None:
+            self._amend(entry, Change(facts.stored, group, label, flagged, exact))
+        return facts is not None
+
+    async def flag(self, entries: Iterable[str], *, flagged: bool) -> int:
+        """Mark entries, held here or not, as bad or as good again; how many there are.
+
+        Returns when everybody can know. Raises `StoreError`.
+        """
+        tasks = []
+        for entry in set(entries):
+            facts = self.facts(entry)
+            until = math.inf if facts is None else facts.stored
+            tasks.append(self._amend(entry, Change(until, flagged=flagged)))
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        for fault in done:
+            if isinstance(fault, BaseException):
+                raise fault
+        return sum(facts is not None for facts in done)
+
+    async def twins(self, facts: Facts) -> list[str]:
+        """The other entries of an answer's group, held here or not. Raises `StoreError`."""
+        group = facts.group or facts.entry
+        held = await asyncio.to_thread(_members, self.slots(), group)
+        told = await self.bodies.members(group) if self.bodies.shared else []
+        return sorted({group, *held, *told} - {facts.entry})
 
     async def settled(self) -> None:
         """Wait until everything kept so far is durable, or was given up."""
@@ -287,24 +333,30 @@ class Memory:
             into = self._space(space)
             into.extend(list(vectors), np.stack(list(vectors.values())))
             if into.crowded:
-                await asyncio.get_running_loop().run_in_executor(self._pool, into.grow)
+                await self._pool.whenever(into.grow)
         return count
 
     async def learn_examples(self, rules: Rules) -> Centroids:
         """Embed the categories' examples; empty when the model cannot."""
         wanted = {c.name: c.examples for c in rules.categories if c.examples}
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._centroids, wanted)
+        return await self._pool.whenever(self._centroids, wanted)
 
     async def nearest_anywhere(self, prompt: str, k: int) -> tuple[list[Candidate], Guess | None]:
         """The best neighbours over all spaces, for explaining; slow with many spaces."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._all, prompt, k)
+        return await self._pool.whenever(self._all, prompt, k)
+
+    async def compared(
+        self, query: Query, category: CategoryRules, rules: Rules, near: list[Candidate]
+    ) -> list[Candidate]:
+        """Candidates with the similarities of their earlier turns, for explaining."""
+        return await self._pool.whenever(self._turns.compared, query, category, rules, near)
 
     async def tend(self) -> None:
         """Build the next graph of every crowded space, off the request path."""
         with self._spaces_lock:
             crowded = [space for space in self._spaces.values() if space.crowded]
         for space in crowded:
-            await asyncio.get_running_loop().run_in_executor(self._pool, space.grow)
+            await self._pool.whenever(space.grow)
 
     def sweep(self, now: float) -> list[str]:
         """Entries past their last use in any form."""
@@ -312,14 +364,14 @@ class Memory:
 
     async def close(self) -> None:
         await self.settled()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
         await self.bodies.close()
 
     # -- finding ---------------------------------------------------------------------------------
 
     async def _see(self, lookup: Lookup, query: Query, rules: Rules) -> Seen | None:
         try:
-            return await self._pooled(
+            return await self._pool.within(
                 self._budget,
                 self._look,
                 lookup,
@@ -335,52 +387,6 @@ class Memory:
             self._fault("embed", f"{type(fault).__name__}: {fault}")
         return None
 
-    async def _pooled(
-        self,
-        seconds: float,
-        work: Callable[..., T],
-        *args: Any,
-        meanwhile: Callable[[], None] | None = None,
-    ) -> T:
-        """Run in the pool; TimeoutError after `seconds`, and at once while the pool is hung.
-
-        `meanwhile` runs here while the pool is busy.
-        """
-        if self.embedding_stalled:
-            raise TimeoutError("the embedder is not finishing its work")
-        if self._waiting == 0:
-            self._finished = time.monotonic()
-        self._waiting += 1
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[T] = loop.create_future()
-        job = self._pool.submit(work, *args)
-        # One hop back to the loop: the library's own bridge, shield and timeout make four.
-        job.add_done_callback(lambda done: _tell(loop, self._done, waiter, done))
-        late = loop.call_later(seconds, _expire, waiter, seconds)
-        if meanwhile is not None:
-            # At once, it would hold the interpreter lock that the pool needs to begin.
-            loop.call_later(HEAD_START, meanwhile)
-        try:
-            return await waiter
-        finally:
-            late.cancel()
-            # Not begun yet, it would only keep those waiting whom it can still serve.
-            job.cancel()
-
-    def _done(self, waiter: asyncio.Future[T], job: Future[T]) -> None:
-        """Back on the loop: pass on what the pool made, if somebody still waits."""
-        self._waiting -= 1
-        if job.cancelled():
-            return
-        self._finished = time.monotonic()
-        fault = job.exception()
-        if waiter.done():
-            return
-        if fault is not None:
-            waiter.set_exception(fault)
-        else:
-            waiter.set_result(job.result())
-
     def _look(self, lookup: Lookup, query: Query, rules: Rules) -> Seen:
         """Embed, tell the category, search its space. Runs in the pool."""
         started = time.perf_counter()
@@ -394,27 +400,11 @@ class Memory:
         fault = _unreadable(embedded) or lookup.semantic
         if fault is not None:
             return Seen(lookup, (), None, fault, guess, embed_ms, 0.0)
-        near = self._near(lookup.space, embedded.vector, query.chain)
+        space, category = self._spaces.get(lookup.space), lookup.category or rules.defaults
+        vector = embedded.vector
+        near = self._turns.nearest(query, category, rules, vector, space) if space else ()
         search_ms = (time.perf_counter() - started) * 1000 - embed_ms
         return Seen(lookup, near, embedded.vector, None, guess, embed_ms, search_ms)
-
-    def _near(self, name: str, vector: Vector, chain: str) -> tuple[Candidate, ...]:
-        space = self._spaces.get(name)
-        if space is None:
-            return ()
-        near = self._candidates(space.search(vector, NEIGHBOURS))
-        if len(near) == NEIGHBOURS and all(c.facts.chain != chain for c in near):
-            wide = self._candidates(space.search(vector, NEIGHBOURS_WIDE))
-            same = [c for c in wide if c.facts.chain == chain][:NEIGHBOURS]
-            near = sorted([*same, near[0]], key=lambda c: -c.score) if same else near
-        return tuple(near)
-
-    def _candidates(self, pairs: list[tuple[str, float]]) -> list[Candidate]:
-        return [
-            Candidate(slot.facts, score)
-            for entry, score in pairs
-            if (slot := self._slots.get(entry)) is not None
-        ]
 
     def _embed(self, raw: str) -> Embedded:
         prepared = text.normalise(raw)
@@ -445,28 +435,29 @@ class Memory:
             spaces = list(self._spaces.values())
         pairs = [pair for space in spaces for pair in space.search(embedded.vector, k)]
         pairs.sort(key=lambda pair: -pair[1])
-        return self._candidates(pairs[:k]), guess
+        return self._turns.candidates(pairs[:k]), guess
 
     # -- holding ---------------------------------------------------------------------------------
-
-    async def _exact(self, entry: str) -> Facts | None:
-        """The facts under that key, from the store where others write to it too."""
-        if not self.bodies.shared or entry in self._pending:
-            return self.facts(entry)
-        record = await self.bodies.read(entry)
-        return record.facts if record is not None and self._current(record) else None
 
     def _used(self, exact: Facts | None) -> float:
         """When an entry last answered somebody."""
         slot = None if exact is None else self._slots.get(exact.entry)
         return 0.0 if slot is None else slot.used
 
-    def _current(self, record: Record) -> bool:
-        """Whether what the store holds is what counts; takes over what another process wrote."""
-        same = self.facts(record.facts.entry) == record.facts
-        if self.bodies.shared and not same and record.facts.entry not in self._pending:
+    def _current(self, record: Record) -> Record | None:
+        """What counts of what the store holds; takes over what another process wrote."""
+        entry, known = record.facts.entry, self.facts(record.facts.entry)
+        if known is not None and alike(known, record.facts):
+            if self.bodies.shared and not self._amends[entry]:
+                self._slots[entry].facts = record.facts
+                return record
+            # What is being amended here is newer than what the store says.
+            return replace(record, facts=known)
+        if not self.bodies.shared:
+            return None
+        if entry not in self._pending:
             self._hold(record)
-        return same or self.bodies.shared
+        return record
 
     async def _persist(self, record: Record, *, meaning: bool) -> None:
         facts, vector = record.facts, record.vector
@@ -487,9 +478,46 @@ class Memory:
             if self._pending.get(facts.entry) is record:
                 del self._pending[facts.entry]
 
+    def _amend(self, entry: str, change: Change) -> asyncio.Task[Facts | None]:
+        slot = self._slots.get(entry)
+        if slot is not None:
+            self._count(slot.facts, -1)
+            slot.facts = change.onto(slot.facts)
+            self._count(slot.facts, 1)
+            if change.exact and slot.facts.space in self._spaces:
+                self._spaces[slot.facts.space].remove([entry])
+        earlier = [task for task, name in self._writes.items() if name == entry]
+        self._amends[entry] += 1
+        task = asyncio.create_task(self._amended(entry, change, earlier))
+        self._writes[task] = entry
+        task.add_done_callback(self._writes.pop)
+        # Also looked at where nobody waits for it.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return task
+
+    async def _amended(
+        self, entry: str, change: Change, earlier: list[asyncio.Task[Any]]
+    ) -> Facts | None:
+        """Bring a change to the store, behind those of the same entry that were made before."""
+        try:
+            if earlier:
+                await asyncio.wait(earlier)
+            facts = await self.bodies.amend(entry, change.onto)
+        except StoreError as fault:
+            self._fault("store_write", str(fault))
+            raise
+        finally:
+            self._amends[entry] -= 1
+            if not self._amends[entry]:
+                del self._amends[entry]
+        latest = self.bodies.shared and not self._amends[entry]
+        if latest and facts is not None and alike(self.facts(entry), facts):
+            self._hold(Record(facts, b""))
+        return facts
+
     async def _vector_of(self, raw: str) -> Vector | None:
         try:
-            embedded = await self._pooled(EMBED_STALL, self._embed, raw)
+            embedded = await self._pool.within(pool.STALL, self._embed, raw)
         except Exception as fault:  # noqa: BLE001 - the answer is kept without a vector
             self._fault("embed", str(fault) or type(fault).__name__)
             return None
@@ -509,17 +537,21 @@ class Memory:
 
     def _account(self, facts: Facts) -> None:
         old = self._slots.get(facts.entry)
-        self.size += self._weight(facts)
-        self.counts[facts.category] += 1
+        self._count(facts, 1)
+        self._turns.hold(facts)
         if old is None:
             self._slots[facts.entry] = Slot(facts, used=facts.stored)
         else:
-            self._unaccount(old.facts)
+            self._count(old.facts, -1)
             old.facts, old.used = facts, max(old.used, facts.stored)
 
-    def _unaccount(self, facts: Facts) -> None:
-        self.size -= self._weight(facts)
-        self.counts[facts.category] -= 1
+    def _count(self, facts: Facts, step: int) -> None:
+        self.size += step * self._weight(facts)
+        self.counts[facts.category] += step
+        if facts.group and facts.embedding:
+            self.groups[facts.group] += step
+            if not self.groups[facts.group]:
+                del self.groups[facts.group]
 
     def _weight(self, facts: Facts) -> int:
         """Bytes that an entry costs, what RAM holds of it included."""
@@ -539,7 +571,8 @@ class Memory:
             self._pending.pop(entry, None)
             slot = self._slots.pop(entry, None)
             if slot is not None:
-                self._unaccount(slot.facts)
+                self._count(slot.facts, -1)
+                self._turns.drop(slot.facts)
                 by_space.setdefault(slot.facts.space, []).append(entry)
         for name, gone in by_space.items():
             space = self._spaces.get(name)
@@ -557,27 +590,11 @@ class Memory:
         self.faults.last[part] = message
 
 
-def _tell(
-    loop: asyncio.AbstractEventLoop,
-    done: Callable[[asyncio.Future[T], Future[T]], None],
-    waiter: asyncio.Future[T],
-    job: Future[T],
-) -> None:
-    with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
-        loop.call_soon_threadsafe(done, waiter, job)
-
-
-def _expire(waiter: asyncio.Future[T], seconds: float) -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError(f"no embedding within {seconds * 1000:.0f} ms"))
-
-
 def _unreadable(embedded: Embedded) -> Reason | None:
     if embedded.unknown:
         return Reason.LANGUAGE
     return Reason.TRUNCATED if embedded.truncated else None
 
 
-def _be_nice() -> None:
-    """Exact hits on the event loop go before embeddings (Linux: niceness is per thread)."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+def _members(slots: Iterable[Slot], group: str) -> list[str]:
+    return [slot.facts.entry for slot in slots if slot.facts.group == group]

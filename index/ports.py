@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from policies.values import Facts, Vector
 
@@ -80,6 +80,16 @@ class Bodies(Protocol):
     async def write(self, record: Record) -> None:
         """Durable when it returns (an operating system crash may lose the last second)."""
 
+    async def amend(self, entry: str, change: Callable[[Facts], Facts]) -> Facts | None:
+        """Change a live record's facts in one step, body and vector untouched; what stands then.
+
+        None where there is none any more: nothing is brought back. `change` must be pure and quick,
+        leave `entry` and `gone` as they are, and may be asked more than once.
+        """
+
+    async def members(self, group: str) -> list[str]:
+        """The entries of an answer group, by what their facts say; some may be gone by now."""
+
     async def delete(self, entries: Sequence[str]) -> int:
         """How many existed."""
 
@@ -89,6 +99,15 @@ class Bodies(Protocol):
     async def settle(self, name: str, value: bytes) -> bytes:
         """Keep `value` under `name` if nothing is there yet; return what stands."""
 
+    async def put(self, name: str, value: bytes) -> None:
+        """Keep `value` under `name` in place of what is there; names are those of `settle`."""
+
+    async def get(self, name: str) -> bytes | None:
+        """What stands under `name`."""
+
+    async def count(self, name: str, until: float) -> int:
+        """How often this was asked for `name` before, by anybody; forgotten at `until`."""
+
     async def sweep(self, now: float) -> int:
         """Delete what is past its `gone` time; 0 where the engine does so itself."""
 
@@ -97,3 +116,18 @@ class Bodies(Protocol):
 
     async def close(self) -> None:
         """Flush what is queued and let go."""
+
+
+class Notes(Protocol):
+    """Short notes under numbers, seen by all that share a store, and gone after a while.
+
+    Every method raises `StoreError` when the engine fails.
+    """
+
+    async def note(self, notes: Mapping[int, bytes], seconds: float) -> None:
+        """Keep each note for at least `seconds`, however many in one round trip."""
+
+    async def noted(self, number: int) -> bytes | None: ...
+
+    async def ruled(self, number: int, ruling: bytes | None = None) -> bytes | None:
+        """The first ruling on a noted number; `ruling` becomes it where there is none yet."""

@@ -1,28 +1,21 @@
 """The `policy:` and `prices:` parts of a configuration: read, checked, every default filled in.
 
-Also the vocabulary that every other part of the file is checked with: `Section`, amounts, and
-`problems`, which turns pydantic's complaints into plain words with a place. No file is opened here.
+No file is opened here.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from dataclasses import replace
 from functools import cache
 from importlib import resources
-from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import re2
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
@@ -31,17 +24,35 @@ from pydantic import (
     model_validator,
 )
 
-from policies import amounts
+from policies import amounts, vcache
+from policies.checked import (
+    Duration,
+    Fault,
+    Fraction,
+    Pattern,
+    Section,
+    Unit,
+    Word,
+    amount,
+    number,
+    parse,
+    some_time,
+)
+from policies.conflicts import conflicts
 from policies.document import Document, read
-from policies.errors import PolicyError, Problem
+from policies.errors import PolicyError
 from policies.values import (
     CategoryRules,
     Collapse,
     ContextMode,
+    JudgeKind,
+    JudgeRules,
+    LoadRules,
     Overrides,
     Replay,
     Rules,
     Share,
+    Signal,
     Threshold,
 )
 from policies.verdicts import Reason
@@ -49,94 +60,12 @@ from policies.verdicts import Reason
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from policies.document import Path
     from policies.values import ContextRules
 
-M = TypeVar("M", bound="BaseModel")
 DEFAULT = "default"
 GUARDS = tuple(r.removeprefix("guard-") for r in Reason if r.startswith("guard-"))
 NAME = r"[a-z0-9_-]{1,40}"
-SHOWN = 40
-
-
-class Fault(ValueError):
-    """A complaint whose words already hold what was found; `at` leads on from the value's path."""
-
-    def __init__(self, message: str, *at: str | int) -> None:
-        super().__init__(message)
-        self.at = at
-
-
-class Section(BaseModel):
-    """A mapping of known keys. A key without a value counts as not written."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        use_attribute_docstrings=True,
-        protected_namespaces=(),
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _unwritten(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {k: v for k, v in value.items() if v is not None or k not in cls.model_fields}
-
-
-def number(low: float, high: float, *, whole: bool = False) -> tuple[Any, Any]:
-    """The two `Annotated` marks of a number from `low` to `high`, both included."""
-    kind = "a whole number" if whole else "a number"
-
-    def check(value: Any) -> Any:
-        right = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-        if not right or not low <= value <= high:
-            raise ValueError(f"must be {kind} from {low:,} to {high:,}")
-        return value if whole else float(value)
-
-    schema = {"type": "integer" if whole else "number", "minimum": low, "maximum": high}
-    return BeforeValidator(check), WithJsonSchema(schema)
-
-
-def _amount(check: Callable[[Any], Any], pattern: str, **bounds: float) -> tuple[Any, Any]:
-    schema = {"anyOf": [{"type": "string", "pattern": f"^{pattern}$"}, {"type": "number"} | bounds]}
-    return BeforeValidator(check), WithJsonSchema(schema)
-
-
-def _some_time(value: Any) -> float:
-    seconds = amounts.duration(value)
-    if not seconds:
-        raise ValueError("must be a duration longer than zero, such as 5s")
-    return seconds
-
-
-def _some_bytes(value: Any) -> int:
-    amount = amounts.size(value)
-    if not amount:
-        raise ValueError("must be a size above zero, such as 1MB")
-    return amount
-
-
-def _word(value: str) -> str:
-    if not value.strip():
-        raise ValueError("must not be empty")
-    return value
-
-
-def _pattern(value: str) -> str:
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        re2.compile(value, options)
-    except re2.error as error:
-        said = error.args[0] if error.args else b"refused"
-        text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-        raise Fault(
-            f"not a pattern that RE2 accepts ({text}); look-around and back references do not exist"
-        ) from None
-    return value
+MOST_CALLS = 1_000_000
 
 
 def _guard(value: str) -> str:
@@ -167,14 +96,7 @@ def _category_name(value: str) -> str:
     return value
 
 
-Duration = Annotated[float, *_amount(amounts.duration, amounts.DURATION, minimum=0)]
-SomeTime = Annotated[float, *_amount(_some_time, amounts.DURATION, exclusiveMinimum=0)]
-SomeBytes = Annotated[int, *_amount(_some_bytes, amounts.SIZE, exclusiveMinimum=0)]
-Fraction = Annotated[float, *_amount(amounts.share, amounts.SHARE, minimum=0, maximum=1)]
-Bound = Annotated[float, *_amount(_bound, amounts.SHARE, exclusiveMinimum=0, exclusiveMaximum=1)]
-Unit = Annotated[float, *number(0, 1)]
-Word = Annotated[str, AfterValidator(_word)]
-Pattern = Annotated[str, AfterValidator(_word), AfterValidator(_pattern)]
+Bound = Annotated[float, *amount(_bound, amounts.SHARE, exclusiveMinimum=0, exclusiveMaximum=1)]
 Guard = Annotated[str, AfterValidator(_guard), WithJsonSchema({"enum": list(GUARDS)})]
 CategoryName = Annotated[str, AfterValidator(_category_name)]
 
@@ -182,22 +104,34 @@ CategoryName = Annotated[str, AfterValidator(_category_name)]
 class ThresholdPart(Section):
     max_false_hits: Bound | None = None
     start: Unit | None = None
+    vcache: Bound | None = None
+    """By vCache's rule: at most this share of all answers wrong."""
+    floor: Unit | None = None
+    """Whatever lowers the cut, it stops here."""
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> ThresholdPart:
+        others = [key for key in ("max_false_hits", "start") if getattr(self, key) is not None]
+        if self.vcache is not None and others:
+            raise Fault(f"`{others[0]}` does not go with `vcache`; write one of the two", others[0])
+        return self
 
 
 def _threshold(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """A plain number is a fixed cut; it does not inherit a bound."""
+    """A plain number is a fixed cut; it inherits neither bound nor floor."""
     if isinstance(value, dict):
         return handler(value)
+    if value == "vcache":
+        return ThresholdPart(vcache=vcache.DELTA)
     try:
         start = amounts.unit(value)
     except ValueError:
         said = (
-            "must be a number from 0 to 1, or a mapping such as {max_false_hits: 2%, start: 0.95}"
+            "must be a number from 0 to 1, `vcache`, or a mapping such as "
+            "{max_false_hits: 2%, start: 0.95}"
         )
         raise ValueError(said) from None
-    return ThresholdPart.model_construct(
-        {"max_false_hits", "start"}, max_false_hits=None, start=start
-    )
+    return ThresholdPart.model_construct(set(ThresholdPart.model_fields), start=start)
 
 
 class ContextPart(Section):
@@ -217,12 +151,15 @@ class DefaultsPart(Section):
                 {
                     "anyOf": [
                         {"type": "number", "minimum": 0, "maximum": 1},
+                        {"const": "vcache"},
                         {
                             "type": "object",
                             "additionalProperties": False,
                             "properties": {
                                 "max_false_hits": {"type": ["string", "number"]},
                                 "start": {"type": "number", "minimum": 0, "maximum": 1},
+                                "vcache": {"type": ["string", "number"]},
+                                "floor": {"type": "number", "minimum": 0, "maximum": 1},
                             },
                         },
                     ]
@@ -231,7 +168,7 @@ class DefaultsPart(Section):
         ]
         | None
     ) = None
-    """A fixed cosine, or {max_false_hits: 2%, start: 0.95}."""
+    """A fixed cosine, `vcache`, or {max_false_hits: 2%, start: 0.95, floor: 0.85}."""
     ttl: Duration | None = None
     stale_while_revalidate: Duration | None = None
     stale_if_error: Duration | None = None
@@ -253,6 +190,17 @@ class CategoryPart(DefaultsPart):
     models: list[Word] | None = None
     """Model names, `*` stands for anything."""
 
+    @model_validator(mode="after")
+    def _has_examples(self) -> CategoryPart:
+        """No example at all is a way in that leads nowhere."""
+        if self.examples == [] and not (self.keywords or self.patterns or self.models):
+            raise Fault(
+                "holds no example, so nothing is recognised as this category; write a few "
+                "questions of its kind, or keywords, patterns or models",
+                "examples",
+            )
+        return self
+
 
 def _pair(values: list[float]) -> list[float]:
     if len(values) != 2:  # noqa: PLR2004 - lower and upper
@@ -267,20 +215,94 @@ class OverridesPart(Section):
     ttl: Annotated[list[Duration], AfterValidator(_pair)] | None = None
 
 
+def _count(value: Any) -> float:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_CALLS:
+        raise ValueError(f"must be a whole number from 0 to {MOST_CALLS:,}")
+    return float(value)
+
+
+# How each signal's bounds are read and shown, and what they are where only the signal is written.
+_MEASURES: dict[str, tuple[Callable[[Any], float], str, float, float]] = {
+    Signal.LATENCY: (some_time, "{:g}s", 2.0, 8.0),
+    Signal.IN_FLIGHT: (_count, "{:g}", 50.0, 200.0),
+    Signal.REFUSALS: (amounts.share, "{:.3g}", 0.01, 0.1),
+}
+_Measure = Annotated[float, WithJsonSchema({"type": ["string", "number"]})]
+
+
 class LoadPart(Section):
-    signal: Literal["upstream_latency_p95"] = "upstream_latency_p95"
-    low: SomeTime = 2.0
-    high: Annotated[SomeTime, Field(validate_default=True)] = 8.0
+    signal: Literal["upstream_latency_p95", "in_flight", "rate_429"] = "upstream_latency_p95"
+    """Of upstream: how late its answers begin, calls under way, share of answers with 429."""
+    low: _Measure = Field(default=None, validate_default=True)
+    """Up to here nothing is loosened; a duration, a count or a share, as the signal has it."""
+    high: _Measure = Field(default=None, validate_default=True)
+    """From here on everything is."""
     max_threshold_drop: Unit = 0.03
     max_ttl_factor: Annotated[float, *number(1, 1000)] = 2.0
+
+    @field_validator("low", "high", mode="before")
+    @classmethod
+    def _measured(cls, value: Any, info: ValidationInfo) -> float:
+        reader, _, low, high = _MEASURES[info.data.get("signal", Signal.LATENCY)]
+        if value is None:
+            return low if info.field_name == "low" else high
+        return reader(value)
 
     @field_validator("high")
     @classmethod
     def _above_low(cls, high: float, info: ValidationInfo) -> float:
         low = info.data.get("low")
+        shown = _MEASURES[info.data.get("signal", Signal.LATENCY)][1].format
         if low is not None and high <= low:
-            raise Fault(f"must be above `low`, which is {low:g}s; got {high:g}s")
+            raise Fault(f"must be above `low`, which is {shown(low)}; got {shown(high)}")
         return high
+
+
+# What belongs to one kind of judge only.
+_JUDGES = {
+    "threshold": "embedding",
+    "model": "llm",
+    "upstream": "llm",
+    "sample": "llm",
+    "per_minute": "llm",
+    "per_day": "llm",
+}
+_OftenAtMost = Annotated[int, *number(1, 1_000_000, whole=True)]
+
+
+class JudgePart(Section):
+    kind: Literal["text", "embedding", "llm"]
+    threshold: Unit | None = None
+    """How similar two long answers must be, cosine; short ones a little less."""
+    model: Word | None = None
+    upstream: Word | None = None
+    """The name of the upstream that serves the model, and whose `api_key` is used."""
+    sample: Fraction | None = None
+    """The share of the cases that the model is asked about."""
+    per_minute: _OftenAtMost | None = None
+    per_day: _OftenAtMost | None = None
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> JudgePart:
+        for key, kind in _JUDGES.items():
+            if key in self.model_fields_set and self.kind != kind:
+                raise Fault(f"belongs to `kind: {kind}`; remove it, or change the kind", key)
+        return self
+
+
+def _judge(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """A kind alone stands for a mapping."""
+    if isinstance(value, dict):
+        return handler(value)
+    if value not in tuple(JudgeKind):
+        said = "must be one of text, embedding, llm, or a mapping such as {kind: llm, sample: 20%}"
+        raise ValueError(said)
+    return JudgePart(kind=value)
+
+
+_JUDGE_SCHEMA: dict[str, Any] = {
+    "anyOf": [{"enum": [kind.value for kind in JudgeKind]}, JudgePart.model_json_schema()]
+}
 
 
 class PolicyPart(Section):
@@ -289,7 +311,8 @@ class PolicyPart(Section):
     """Who may be answered from whose entries."""
     max_temperature: Annotated[float, *number(0, 2)] | None = None
     """A hotter request is neither answered from memory nor stored."""
-    judge: Literal["text", "embedding", "llm"] | None = None
+    judge: Annotated[JudgePart, WrapValidator(_judge), WithJsonSchema(_JUDGE_SCHEMA)] | None = None
+    """Is a fresh answer the same as the remembered one? text, embedding, llm, or a mapping."""
     audits: Fraction | None = None
     """Share of would-be semantic hits that are forwarded and compared."""
     collapse: Literal["off", "exact", "meaning"] | None = None
@@ -333,92 +356,6 @@ class PolicyFile(Section):
     prices: dict[Word, PricePart] = Field(default={})
 
 
-def parse(model: type[M], document: Document, value: Any = None) -> M:
-    """`document` as `model`; `value` stands for its value where that has been prepared.
-
-    Raises `PolicyError` with every problem. What is shown of a wrong value is what the document
-    says, never what was put in its place.
-    """
-    value = document.value if value is None else value
-    try:
-        return model.model_validate({} if value is None else value)
-    except ValidationError as error:
-        found = [_problem(model, document, details) for details in error.errors()]
-    raise PolicyError(sorted(found, key=lambda problem: problem.line))
-
-
-def _problem(model: type[BaseModel], document: Document, details: Any) -> Problem:
-    kind: str = details["type"]
-    path: Path = tuple(step for step in details["loc"] if step != "[key]")
-    fault = details.get("ctx", {}).get("error")
-    if kind == "extra_forbidden":
-        return document.problem(path, _unknown(model, path))
-    if kind == "missing":
-        return document.problem(path, "is missing; add it here")
-    if isinstance(fault, Fault):
-        return document.problem(path + fault.at, str(fault))
-    path = path[: next((n for n in range(len(path), 0, -1) if path[:n] in document.lines), 0)]
-    if kind == "model_type":
-        said = f"must be a mapping of {', '.join(sorted(_keys(model, path)))}"
-    else:
-        said = str(fault) if fault else _in_words(kind, details)
-    return document.problem(path, f"{said}, got {show(document.at(path))}")
-
-
-def _in_words(kind: str, details: Any) -> str:
-    if kind == "literal_error":
-        allowed = [word.strip("'") for word in re.split(", | or ", details["ctx"]["expected"])]
-        return f"must be one of {', '.join(allowed)}" if allowed[1:] else f"must be {allowed[0]}"
-    return {
-        "string_type": "must be text (put it in quotes)",
-        "bool_type": "must be true or false",
-        "list_type": "must be a list, such as [a, b]",
-        "dict_type": "must be a mapping of names to values",
-        "too_short": "must not be an empty list",
-    }.get(kind) or str(details["msg"]).lower()
-
-
-def _unknown(model: type[BaseModel], path: Path) -> str:
-    allowed = sorted(_keys(model, path[:-1]))
-    near = difflib.get_close_matches(str(path[-1]), allowed, 1)
-    hint = f"did you mean `{near[0]}`? " if near else ""
-    return f"unknown key; {hint}allowed here: {', '.join(allowed)}"
-
-
-def _keys(model: type[BaseModel], path: Path) -> Iterable[str]:
-    """The keys of the section that `path` leads to."""
-    here: Any = model
-    for step in path:
-        here = _inner(here)
-        if isinstance(here, type) and issubclass(here, BaseModel):
-            here = here.model_fields[str(step)].annotation
-        else:
-            here = get_args(here)[-1]
-    here = _inner(here)
-    return here.model_fields if isinstance(here, type) and issubclass(here, BaseModel) else ()
-
-
-def _inner(kind: Any) -> Any:
-    """An annotation without `Annotated` and without `| None`."""
-    while get_origin(kind) in (Annotated, Union, UnionType):
-        kind = get_args(kind)[0]
-    return kind
-
-
-def show(value: Any) -> str:
-    """A wrong value, as short as will do."""
-    if value in ([], {}):
-        return f"an empty {'list' if isinstance(value, list) else 'mapping'}"
-    if isinstance(value, dict | list):
-        return "a list" if isinstance(value, list) else "a mapping"
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
-
-
 @cache
 def builtin() -> Document:
     """The shipped defaults.yaml: package data, as constant as the code beside it."""
@@ -437,7 +374,7 @@ def read_policy(document: Document) -> Rules:
     defaults = _over(_over(_blank(), shipped.policy.defaults), written.policy.defaults)
     for part in (shipped.policy, written.policy):
         defaults = _over_policy(defaults, part)
-    return Rules(
+    rules = Rules(
         defaults=defaults,
         categories=tuple(_categories(shipped.policy, written.policy, defaults)),
         shadow=_last("mode", "serve", shipped, written) == "shadow",
@@ -446,9 +383,16 @@ def read_policy(document: Document) -> Rules:
         regenerate=_last("regenerate", 0.0, shipped, written),
         stateful=_last("stateful", "serve", shipped, written) == "serve",
         overrides=_overrides(written.policy.overrides),
+        audits=_last("audits", 0.0, shipped, written),
+        judge=_judged(_last("judge", None, shipped, written)),
+        load=_load(written.policy.load),
         prices=_prices(shipped.prices) | _prices(written.prices),
         version=hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:12],
     )
+    found = sorted(conflicts(rules, document), key=lambda problem: problem.line)
+    if found:
+        raise PolicyError(found)
+    return rules
 
 
 def _last(key: str, otherwise: Any, *files: PolicyFile) -> Any:
@@ -499,11 +443,19 @@ def _over(under: CategoryRules, part: DefaultsPart) -> CategoryRules:
 
 
 def _over_threshold(under: Threshold, part: ThresholdPart) -> Threshold:
+    """What is written of one rule leaves another one behind, and the floor that belonged to it."""
     written = part.model_fields_set
-    return Threshold(
-        start=under.start if part.start is None else part.start,
-        max_false_hits=part.max_false_hits if "max_false_hits" in written else under.max_false_hits,
-    )
+    to_vcache = part.vcache is not None
+    stays = to_vcache if under.delta is not None else not to_vcache
+    if under.delta is not None and not written & {"start", "max_false_hits", "vcache"}:
+        stays, to_vcache = True, True
+    inherited = under.floor if stays else (vcache.FLOOR if to_vcache else None)
+    floor = part.floor if "floor" in written else inherited
+    start = under.start if part.start is None else part.start
+    if to_vcache:
+        return Threshold(start, delta=part.vcache or under.delta, floor=floor)
+    bound = part.max_false_hits if "max_false_hits" in written else under.max_false_hits
+    return Threshold(start, bound, floor=floor)
 
 
 def _over_context(under: ContextRules, part: ContextPart) -> ContextRules:
@@ -515,6 +467,13 @@ def _over_context(under: ContextRules, part: ContextPart) -> ContextRules:
     )
 
 
+def _judged(part: JudgePart | None) -> JudgeRules:
+    if part is None:
+        return JudgeRules()
+    said = {k: v for k in _JUDGES if (v := getattr(part, k)) is not None}
+    return JudgeRules(kind=JudgeKind(part.kind), **said)
+
+
 def _overrides(part: OverridesPart) -> Overrides:
     bounds = Overrides()
     if part.threshold is not None:
@@ -522,6 +481,14 @@ def _overrides(part: OverridesPart) -> Overrides:
     if part.ttl is not None:
         bounds = replace(bounds, ttl=(part.ttl[0], part.ttl[1]))
     return bounds
+
+
+def _load(part: LoadPart | None) -> LoadRules | None:
+    if part is None:
+        return None
+    return LoadRules(
+        Signal(part.signal), part.low, part.high, part.max_threshold_drop, part.max_ttl_factor
+    )
 
 
 def _prices(parts: dict[str, PricePart]) -> dict[str, tuple[float, float]]:

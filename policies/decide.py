@@ -7,11 +7,11 @@ Pure: everything a verdict depends on is an argument, and every verdict carries 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from policies import category as categories
-from policies import freshness, guards, text, thresholds
-from policies.context import compatible
+from policies import context, freshness, groups, guards, text, thresholds
 from policies.freshness import State, state
 from policies.values import Candidate, Collapse, Reach, Share
 from policies.verdicts import Admit, Bypass, Forward, Lookup, Reason, Refusal, Refuse, Serve
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 # A request without a temperature runs at the provider's default, which is 1 everywhere.
 DEFAULT_TEMPERATURE = 1.0
+MARKED = "marked bad, waiting for review"
+# From this cosine on a neighbour's answer is worth comparing with a fresh one.
+LABELLED = 0.3
+# Neighbours with other answers that the guards read before the nearest counts as a rival.
+RIVALS_READ = 3
+VETOES = frozenset(reason for reason in Reason if reason.startswith("guard-"))
 
 
 def plan(query: Query, rules: Rules) -> Bypass | Lookup:
@@ -55,7 +61,7 @@ def scope(query: Query, category: CategoryRules | None, rules: Rules) -> Lookup:
     walls = (owner, query.upstream, query.dialect, query.directives.namespace or "")
     space = _digest(b"space", *walls, query.fingerprint)
     entry = _digest(b"entry", *walls, query.fingerprint, query.chain, query.text)
-    return Lookup(entry, space, category, _exact_only(query, rule))
+    return Lookup(entry, space, category, _exact_only(query, rule, rules))
 
 
 def owner_of(query: Query, share: Share) -> str:
@@ -84,11 +90,100 @@ def choose(query: Query, found: Found, snap: Snapshot) -> Serve | Forward:
     rules = snap.rules
     category = category_of(found, rules)
     cut = thresholds.cut(category, query.directives, rules.overrides)
-    verdict = _pick(query, found, category, cut, snap)
+    verdict = _weighed(query, found, _pick(query, found, category, cut, snap), snap)
     shadow = rules.shadow or query.directives.reach is Reach.SHADOW
-    if isinstance(verdict, Serve) and shadow:
-        return Forward(Reason.AUDIT, category, cut, verdict.refused, would=verdict)
-    return verdict
+    if not isinstance(verdict, Serve):
+        return verdict
+    if shadow:
+        return _withheld(verdict, certain=True)
+    audited = verdict.study is not None and snap.dice < verdict.study.propensity
+    return _withheld(verdict) if audited and not query.directives.only_if_cached else verdict
+
+
+def _withheld(verdict: Serve, *, certain: bool = False) -> Forward:
+    """A hit that is forwarded all the same, to compare the answers."""
+    study = verdict.study
+    if study is not None and certain:
+        study = replace(study, propensity=1.0)
+    return Forward(
+        Reason.AUDIT, verdict.category, verdict.cut, verdict.refused, would=verdict, study=study
+    )
+
+
+def _weighed(
+    query: Query, found: Found, verdict: Serve | Forward, snap: Snapshot
+) -> Serve | Forward:
+    """Put the neighbour of a verdict before the threshold policy."""
+    category, cut = verdict.category, verdict.cut
+    hit = verdict if isinstance(verdict, Serve) else verdict.fallback
+    if hit is not None and hit.match is Reason.EXACT:
+        return verdict
+    vetoed = False
+    if hit is not None:
+        chosen = hit.candidate
+    else:
+        told = _worth_a_label(query, verdict)
+        if told is None:
+            return verdict
+        chosen, vetoed = told
+    refused = hit.refused if hit is not None else verdict.refused
+    near, passed = _neighbourhood(query, found, chosen, refused, category)
+    study = thresholds.weigh(query, chosen, near, passed, category, cut, snap)
+    if hit is None:
+        return replace(verdict, study=replace(study, would=False, propensity=1.0, vetoed=vetoed))
+    if study.would:
+        return replace(verdict, study=study)
+    refusal = Refusal(chosen, study.reason, study.seen)
+    return Forward(study.reason, category, cut, (refusal, *hit.refused), study=study)
+
+
+def _neighbourhood(
+    query: Query,
+    found: Found,
+    chosen: Candidate,
+    refused: tuple[Refusal, ...],
+    category: CategoryRules,
+) -> tuple[list[Candidate], int]:
+    """The neighbours that say something about `chosen`, and how many nearer ones guards refused.
+
+    Whom a guard tells apart from the question is no rival: what it holds was asked otherwise. Only
+    the first few are looked at that closely.
+    """
+    vetoed = {id(r.candidate) for r in refused if r.reason in VETOES}
+    near: list[Candidate] = []
+    passed, left = 0, RIVALS_READ
+    for candidate in found.near:
+        if candidate is chosen:
+            near.append(candidate)
+        elif context.difference(query, candidate, category) is not None:
+            continue
+        elif id(candidate) in vetoed:
+            passed += candidate.score > chosen.score
+        elif left and groups.of(candidate.facts) != groups.of(chosen.facts):
+            left -= 1
+            if guards.veto(query.text, candidate.facts.text, category.guards) is None:
+                near.append(candidate)
+        else:
+            near.append(candidate)
+    return near, passed
+
+
+def _worth_a_label(query: Query, verdict: Serve | Forward) -> tuple[Candidate, bool] | None:
+    """The nearest neighbour that only its distance speaks against, else the nearest that a guard
+    refused (True): its answer will tell whether that was right."""
+    vetoed = None
+    for refusal in verdict.refused:
+        candidate, reason = refusal.candidate, refusal.reason
+        if candidate.score < LABELLED:
+            break
+        if reason is Reason.BELOW_THRESHOLD:
+            objection = _refusal(query, candidate, verdict.category, LABELLED)
+            if objection is None:
+                return candidate, False
+            reason = objection.reason
+        if vetoed is None and reason in VETOES:
+            vetoed = candidate
+    return None if vetoed is None else (vetoed, True)
 
 
 def shares(query: Query, category: CategoryRules, rules: Rules) -> bool:
@@ -139,8 +234,10 @@ def _pick(
         return Forward(found.fault, category, cut)
     refused: list[Refusal] = []
     stale: list[Serve] = []
+    learned = thresholds.learns(category, query.directives)
+    least = thresholds.reach(category, cut, learned=learned)
     for candidate in found.near:
-        refusal = _refusal(query, candidate, category, cut)
+        refusal = _refusal(query, candidate, category, least)
         if refusal is None:
             aged = state(candidate.facts, category, query.directives, snap.now)
             if aged is State.FRESH:
@@ -199,10 +296,11 @@ def _refusal(
     if not candidate.score >= cut:  # so that what is no number is no hit
         seen = f"{candidate.score:.3f} < {cut:.3f}"
         return Refusal(candidate, Reason.BELOW_THRESHOLD, seen)
-    if not compatible(query.chain, facts.chain, category.context):
-        return Refusal(candidate, Reason.OTHER_CONTEXT, "another conversation came before")
+    before = context.difference(query, candidate, category)
+    if before is not None:
+        return Refusal(candidate, Reason.OTHER_CONTEXT, before)
     if facts.flagged:
-        return Refusal(candidate, Reason.FLAGGED, "marked bad, waiting for review")
+        return Refusal(candidate, Reason.FLAGGED, MARKED)
     if query.wants_usage and not facts.has_usage:
         return Refusal(candidate, Reason.BODY_GONE, "kept without token counts")
     veto = guards.veto(query.text, facts.text, category.guards)
@@ -240,14 +338,24 @@ def _unsorted(found: Found, rules: Rules) -> Reason | None:
     return found.fault if any(c.examples for c in rules.categories) else None
 
 
-def _exact_only(query: Query, category: CategoryRules) -> Reason | None:
+def _exact_only(query: Query, category: CategoryRules, rules: Rules) -> Reason | None:
     if query.exact_only is not None:
         return query.exact_only
     if query.directives.reach is Reach.EXACT:
         return Reason.MODE_OFF
     if category.share is Share.USER and query.owners.user is None:
         return Reason.CATEGORY_OFF
-    return text.embeddable(query.text)
+    return text.embeddable(query.text, rules.languages) or _personal_before(query, rules)
+
+
+def _personal_before(query: Query, rules: Rules) -> Reason | None:
+    """What a person told of themselves earlier on makes the conversation that person's own."""
+    if query.directives.category is not None:
+        return None
+    told = (replace(query, text=turn.text) for turn in context.kept(query.before) if turn.text)
+    of = (categories.declared(one, rules) for one in told)
+    personal = any(category is not None and category.share is Share.USER for category in of)
+    return Reason.CATEGORY_OFF if personal else None
 
 
 def _digest(*parts: bytes | str) -> str:

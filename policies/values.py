@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from policies.verdicts import Reason
+    from policies.verified import Learned
 
 Vector: TypeAlias = NDArray[np.float32]
 
@@ -62,6 +63,14 @@ class Replay(StrEnum):
     ORIGINAL = "original"
 
 
+class Signal(StrEnum):
+    """By what it is judged how loaded upstream is."""
+
+    LATENCY = "upstream_latency_p95"
+    IN_FLIGHT = "in_flight"
+    REFUSALS = "rate_429"
+
+
 @dataclass(frozen=True, slots=True)
 class Directives:
     """What one caller asked of the cache: Cache-Control, x-likewise-*, LiteLLM's `cache` field."""
@@ -92,12 +101,27 @@ class Owners:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """One earlier turn of a conversation.
+
+    What a user said may be compared by meaning (`text`); `rest` digests everything else of the
+    turn, and must be equal. `length` counts the characters of what an assistant said.
+    """
+
+    role: str
+    rest: str = ""
+    text: str = ""
+    length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """A request as the core sees it.
 
     `fingerprint` digests everything that shapes the answer except the conversation and the last
-    user text; `chain` digests the earlier turns (empty for a standalone question); `text` is the
-    last user text, byte-true. `bypass` means never looked up nor stored, `exact_only` never by
+    user text; `chain` digests the earlier turns (empty for a standalone question), and `before`
+    are those turns, empty where they are matched exactly only; `text` is the last user text,
+    byte-true. `bypass` means never looked up nor stored, `exact_only` never by
     meaning, `stateful` that the vendor will keep the answer under an id.
     """
 
@@ -108,6 +132,7 @@ class Query:
     fingerprint: bytes
     chain: str
     text: str
+    before: tuple[Turn, ...] = ()
     turns: int = 0
     stream: bool = False
     wants_usage: bool = False
@@ -124,7 +149,11 @@ class Facts:
 
     `entry` is 32 hex digits, the exact key itself; `space` the group inside which meaning is
     compared. `expires` ends freshness, `gone` ends existence (stale windows included). `pace` are
-    the milliseconds after which a stream's events came, where they were taken down.
+    the milliseconds after which a stream's events came, where they were taken down. `group` names
+    the founder of the entry's answer group (empty: alone); `labels` are its own record, newest
+    last: how similar a prompt was, and whether its fresh answer was the same. `before` are the
+    earlier turns of the conversation that the entry was kept for, `said` is the answer as the
+    turn that clients send back; None where it is more than text.
     """
 
     entry: str
@@ -148,14 +177,22 @@ class Facts:
     tags: tuple[str, ...] = ()
     flagged: bool = False
     pace: tuple[int, ...] = ()
+    group: str = ""
+    labels: tuple[tuple[float, bool], ...] = ()
+    before: tuple[Turn, ...] = ()
+    said: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A remembered entry that may stand in, with its similarity (1.0 for an exact match)."""
+    """A remembered entry that may stand in, with its similarity (1.0 for an exact match).
+
+    `turns` are the similarities of the earlier turns, pairwise; empty where they were not compared.
+    """
 
     facts: Facts
     score: float
+    turns: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +218,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class AnswerFacts:
-    """What a dialect read out of a finished upstream answer. `refusal` says why not to keep it."""
+    """What a dialect read out of a finished upstream answer. `refusal` says why not to keep it.
+
+    `said` is the answer as the turn that clients send back; None where it is more than text.
+    """
 
     size: int
     refusal: Reason | None = None
@@ -189,14 +229,19 @@ class AnswerFacts:
     tokens_in: int = 0
     tokens_out: int = 0
     has_usage: bool = True
+    said: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A fixed cut, or a bound on false hits with the cut that rules until labels certify more."""
+    """A fixed cut; or a bound on false hits, with the cut that rules until labels certify more; or
+    vCache's rule with its `delta`. Nothing that lowers the cut goes below `floor`.
+    """
 
     start: float
     max_false_hits: float | None = None
+    delta: float | None = None
+    floor: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,22 +284,70 @@ class Overrides:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadRules:
+    """What load loosens: nothing at `low` of the signal, everything named at `high`.
+
+    `low` and `high` are seconds, calls or shares, as the signal has it.
+    """
+
+    signal: Signal
+    low: float
+    high: float
+    max_threshold_drop: float
+    max_ttl_factor: float
+
+
+class JudgeKind(StrEnum):
+    """By what two answers are compared."""
+
+    TEXT = "text"
+    EMBEDDING = "embedding"
+    LLM = "llm"
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeRules:
+    """Who says whether a fresh answer is the same as the remembered one.
+
+    `threshold` belongs to `embedding`. The rest belongs to `llm`: which model of which upstream
+    (empty: the first one that has a key and serves it), what share of the cases it is asked, and
+    how often at most.
+    """
+
+    kind: JudgeKind = JudgeKind.EMBEDDING
+    threshold: float = 0.80
+    model: str = "gpt-4o-mini"
+    upstream: str = ""
+    sample: float = 0.2
+    per_minute: int = 10
+    per_day: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """One policy, whole. Replaced in one assignment, so a request sees one version.
 
+    `audits` is the share of would-be semantic hits that are forwarded and compared.
     An equal request within `regenerate` seconds of its last answer wants another one. `stateful`
-    admits answers that the vendor keeps under an id.
+    admits answers that the vendor keeps under an id. `level` says how far, from 0 to 1, load has
+    moved these thresholds and lifetimes away from what is written. `languages` are those in which
+    the encoder in use may be asked.
     """
 
     defaults: CategoryRules
     categories: tuple[CategoryRules, ...] = ()
     shadow: bool = False
+    audits: float = 0.02
     collapse: Collapse = Collapse.EXACT
     replay: Replay = Replay.FAST
     regenerate: float = 0.0
     stateful: bool = True
     overrides: Overrides = Overrides()
+    judge: JudgeRules = JudgeRules()
+    load: LoadRules | None = None
+    level: float = 0.0
     prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    languages: frozenset[str] = frozenset({"en"})
     version: str = ""
 
     def named(self, name: str) -> CategoryRules | None:
@@ -266,8 +359,11 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that a decision may look at besides the query: time, dice in [0, 1), rules."""
+    """All that a decision may look at besides the query: time, rules, dice in [0, 1), and what
+    was learned so far.
+    """
 
     now: float
     rules: Rules
     dice: float = 1.0
+    learned: Learned | None = None

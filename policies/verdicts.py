@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from policies.values import Candidate, CategoryRules
+    from policies.values import Candidate, CategoryRules, Facts
 
 
 class Outcome(StrEnum):
@@ -123,6 +123,28 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Study:
+    """A would-be hit as the model of its moment saw it: what a later label is filed under.
+
+    `risk` is the chance that the answer is wrong, None where no model knows; `bound` the false
+    hits per hit that its category allows, None under another rule. `propensity` is the chance
+    that upstream was asked, 1 where it would not have been served. `rivals` are the nearest
+    entries that hold other answers. `vetoed`: a guard refused it, so no model weighed it.
+    """
+
+    candidate: Candidate
+    features: tuple[float, ...]
+    risk: float | None
+    bound: float | None
+    would: bool
+    propensity: float
+    reason: Reason
+    seen: str = ""
+    rivals: tuple[Facts, ...] = ()
+    vetoed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Serve:
     """Answer from memory. `match` says how it was found, `reason` also that it is stale."""
 
@@ -132,6 +154,7 @@ class Serve:
     cut: float
     refused: tuple[Refusal, ...] = ()
     match: Reason = Reason.EXACT
+    study: Study | None = None
 
     @property
     def refresh(self) -> bool:
@@ -143,7 +166,8 @@ class Serve:
 class Forward:
     """Ask upstream. `nearest` is the best refused neighbour, `would` a hit withheld on purpose.
 
-    `fallback` may be served should upstream fail (RFC 5861 §4).
+    `fallback` may be served should upstream fail (RFC 5861 §4). `study` is the neighbour whose
+    answer the fresh one is worth comparing with.
     """
 
     reason: Reason
@@ -152,6 +176,7 @@ class Forward:
     refused: tuple[Refusal, ...] = ()
     would: Serve | None = None
     fallback: Serve | None = None
+    study: Study | None = None
 
     @property
     def nearest(self) -> Candidate | None:

@@ -17,11 +17,16 @@ from index import build
 from index.errors import SetupError, StoreError
 from index.journal import Journal
 from index.memory import Memory
+from proxy import reporting
 from proxy.batch import BatchEngine
 from proxy.console import HouseConsole
 from proxy.cors import Cors
+from proxy.feedback import Feedback
 from proxy.identity import Identity
+from proxy.judges import build as judges
+from proxy.learning import Learner
 from proxy.metrics import Meters
+from proxy.pressure import gauges
 from proxy.routes import DataPort
 from proxy.server import Listener, Stop, bind, serve
 from proxy.settings import is_local
@@ -71,10 +76,12 @@ async def run(
         stack.callback(admin.close)
         embedder = await asyncio.to_thread(_embedder, settings, progress)
         engine, identity = await _engine(settings, embedder, stack)
-        upkeep = Upkeep(settings, engine)
+        learner = _learner(settings, engine, stack)
+        upkeep = Upkeep(settings, engine, learner)
         await engine.memory.load()
         await upkeep.adopt(settings.rules)
-        console = HouseConsole(settings, engine, identity, upkeep)
+        await learner.load()
+        console = HouseConsole(settings, engine, identity, upkeep, learner)
         token = _token(settings)
         addresses = Addresses(_url(data, secure=server.tls is not None), _url(admin), token)
         face = create_admin(
@@ -83,10 +90,8 @@ async def run(
             hosts=frozenset({server.admin_host}) if is_local(server.admin_host) else None,
             data_url=addresses.data + "/v1",
         )
-        port = DataPort(
-            engine, identity, body_limit=server.limits.body, ready=upkeep.readiness,
-            cors=Cors(server.cors),
-        )  # fmt: skip
+        verdicts = _verdicts(engine, learner, stack)
+        port = _port(settings, engine, identity, verdicts, upkeep)
         tls = (server.tls.cert, server.tls.key) if server.tls else None
         stack.push_async_callback(_end, asyncio.create_task(upkeep.run()))
         loop = asyncio.get_running_loop()
@@ -111,6 +116,19 @@ async def run(
             on_drain=draining,
             stop=stop,
         )
+
+
+def _port(
+    settings: Settings, engine: Engine, identity: Identity, verdicts: Feedback, upkeep: Upkeep
+) -> DataPort:
+    return DataPort(
+        engine,
+        identity,
+        verdicts,
+        body_limit=settings.server.limits.body,
+        ready=upkeep.readiness,
+        cors=Cors(settings.server.cors),
+    )
 
 
 def _embedder(settings: Settings, progress: Progress | None) -> Embedder:
@@ -145,12 +163,36 @@ async def _engine(
         upstreams=upstreams,
         rules=settings.rules,
         journal=journal,
-        meters=Meters(lambda: _gauges(memory, journal)),
+        meters=Meters(lambda: _gauges(memory, journal) | gauges(engine) | _learned(engine)),
         ids=request_ids(time.time),
         response_limit=settings.server.limits.response,
     )
     stack.push_async_callback(engine.flights.close)
     return engine, identity
+
+
+def _learner(settings: Settings, engine: Engine, stack: AsyncExitStack) -> Learner:
+    """What labels teach; the engine reads it from the next request on."""
+    judge = judges.judge(settings, settings.rules, engine.memory.embedder, engine.upstreams)
+    learner = Learner(
+        engine.memory, engine.journal, judge, lambda: engine.rules, clock=engine.clock
+    )
+    engine.teach(learner)
+    stack.push_async_callback(learner.close)
+    stack.push_async_callback(_end, asyncio.create_task(learner.run()))
+    return learner
+
+
+def _verdicts(engine: Engine, learner: Learner, stack: AsyncExitStack) -> Feedback:
+    """What callers say of answers; on a shared store, what other replicas' callers say too."""
+    taken = Feedback(
+        engine.memory,
+        engine.journal,
+        notes=build.notes(engine.memory.bodies),
+        on_verdict=learner.verdict,
+    )
+    stack.push_async_callback(_end, asyncio.create_task(taken.run()))
+    return taken
 
 
 def request_ids(clock: Callable[[], float]) -> Callable[[], int]:
@@ -162,6 +204,13 @@ def request_ids(clock: Callable[[], float]) -> Callable[[], int]:
         return (int(clock() * 1000) << 22) | node | (next(counter) & 0xFFF)
 
     return following
+
+
+def _learned(engine: Engine) -> dict[str, float]:
+    learner = engine.learner
+    if learner is None:
+        return {}
+    return reporting.gauges(learner.lessons, learner.judging.counts)
 
 
 def _gauges(memory: Memory, journal: Journal) -> dict[str, float]:

@@ -12,11 +12,14 @@ import policies
 from index import build
 from index.errors import MemoryFault
 from index.stores.redis import RedisBodies
+from policies import text
+from policies.category import MARGIN, centroids, twins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from index.embedders.weights import Progress
+    from index.ports import Embedder
     from proxy.settings import Settings
 
 
@@ -25,7 +28,7 @@ def answers(settings: Settings, progress: Progress) -> Iterator[tuple[bool, str]
     yield True, f"configuration {settings.source or '(built in)'}: policy {settings.rules.version}"
     yield _house()
     yield asyncio.run(_store(settings))
-    yield _embedder(settings, progress)
+    yield from _embedder(settings, progress)
 
 
 def _house() -> tuple[bool, str]:
@@ -55,7 +58,7 @@ async def _store(settings: Settings) -> tuple[bool, str]:
         await bodies.close()
 
 
-def _embedder(settings: Settings, progress: Progress) -> tuple[bool, str]:
+def _embedder(settings: Settings, progress: Progress) -> Iterator[tuple[bool, str]]:
     wanted = settings.embedding
     try:
         made = build.embedder(
@@ -67,6 +70,27 @@ def _embedder(settings: Settings, progress: Progress) -> tuple[bool, str]:
         )
         started = time.perf_counter()
         made.embed("does the embedder answer")
+        took = (time.perf_counter() - started) * 1000
+        yield True, f"embedder {made.id}: {took:.1f} ms a text"
+        yield from _categories(settings, made)
     except MemoryFault as fault:
-        return False, str(fault)
-    return True, f"embedder {made.id}: {(time.perf_counter() - started) * 1000:.1f} ms a text"
+        yield False, str(fault)
+
+
+def _categories(settings: Settings, embedder: Embedder) -> Iterator[tuple[bool, str]]:
+    """Whether the categories' examples can be told apart by this model."""
+    wanted = {c.name: c.examples for c in settings.rules.categories if c.examples}
+    vectors = {
+        name: [embedder.embed(text.normalise(example)).vector for example in examples]
+        for name, examples in wanted.items()
+    }
+    near = twins(centroids(vectors))
+    for one, other, score in near:
+        place = settings.document.problem(
+            ("policy", "categories", other, "examples"),
+            f"too near to those of `{one}` to tell the two apart (cosine {score:.3f}, at most "
+            f"{1 - MARGIN:g}); choose others, or make the two one category",
+        )
+        yield False, str(place)
+    if wanted and not near:
+        yield True, f"examples of {', '.join(wanted)} can be told apart"

@@ -5,50 +5,33 @@ Exit codes: 0 good, 1 failed (the environment's fault), 2 the user's input is wr
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
-import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from index.errors import MemoryFault
 from policies.errors import PolicyError
 from proxy import settings as configuration
+from proxy import trials
+from proxy.terminal import (
+    ERR,
+    OUT,
+    Nearest,
+    admin_option,
+    bar,
+    config_option,
+    die,
+    running,
+    settings_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from proxy.app import Addresses
     from proxy.settings import Settings
-
-OUT = Console()
-ERR = Console(stderr=True, highlight=False, soft_wrap=True)
-
-config_option = click.option(
-    "-c", "--config", type=click.Path(), help="The configuration; default ./likewise.yaml if there."
-)
-admin_option = click.option(
-    "--admin", metavar="URL", help="The running proxy's admin address; default from the file."
-)
-
-
-class Nearest(click.Group):
-    """A group that names the nearest command to a mistyped one."""
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-"):
-            known = self.list_commands(ctx)
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known)}"
-            raise click.UsageError(f"there is no command {name!r}; {hint}")
-        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=Nearest, context_settings={"help_option_names": ["-h", "--help"]})
@@ -79,11 +62,11 @@ def serve(
     """
     from proxy import app, server  # noqa: PLC0415 - only this command pays for the imports
 
-    chosen = _settings(config, upstream=upstream, host=host, port=port, admin_port=admin_port)
+    chosen = settings_of(config, upstream=upstream, host=host, port=port, admin_port=admin_port)
     _log()
     for notice in configuration.notices(chosen):
         ERR.print(f"note: {notice}", style="yellow")
-    with _bar() as progress:
+    with bar() as progress:
         code = server.run(
             app.run(chosen, progress=progress, on_ready=lambda where: _greet(chosen, where))
         )
@@ -103,7 +86,7 @@ def demo(leave: bool, port: int, admin_port: int) -> None:
     from proxy.demo import stage  # noqa: PLC0415
 
     _log(logging.ERROR)
-    with _bar() as progress:
+    with bar() as progress:
         raise SystemExit(
             server.run(stage.play(port, admin_port, progress=progress, stay=not leave, out=OUT))
         )
@@ -127,7 +110,7 @@ def init(path: str, force: bool) -> None:
         target.write_text(template.TEMPLATE)
         schema.write_text(json.dumps(template.schema(), indent=2) + "\n")
     except OSError as fault:
-        _die(f"{target}: cannot be written ({fault.strerror}); choose another folder")
+        die(f"{target}: cannot be written ({fault.strerror}); choose another folder")
     OUT.print(f"Wrote {target} and {schema}. Next: likewise check {target}")
 
 
@@ -156,11 +139,11 @@ def check(
         raise click.UsageError("--output is for --from-litellm; a check writes nothing")
     from proxy import checking  # noqa: PLC0415 - only this command pays for the imports
 
-    chosen = _settings(path, upstream=upstream)
+    chosen = settings_of(path, upstream=upstream)
     for notice in configuration.notices(chosen):
         OUT.print(f"note: {notice}", style="yellow", soft_wrap=True, highlight=False)
     failed = False
-    with _bar() as progress:
+    with bar() as progress:
         for good, said in checking.answers(chosen, progress):
             OUT.print(f"{'ok  ' if good else 'FAIL'} {said}", soft_wrap=True, highlight=False)
             failed = failed or not good
@@ -199,7 +182,7 @@ def explain(
         "history": [["user", turn] for turn in context],
         "category": category,
     }
-    told = _remote(config, admin).explain(question)
+    told = running(config, admin).explain(question)
     if as_json:
         click.echo(json.dumps(told, indent=2))
         return
@@ -250,7 +233,7 @@ def purge(
     chosen = {key: value for key, value in chosen.items() if value is not None}
     if not chosen and not everything:
         raise click.UsageError("say which entries: --id, --tag, --category, … or --all")
-    count = _remote(config, admin).purge(chosen, dry_run=dry_run)
+    count = running(config, admin).purge(chosen, dry_run=dry_run)
     word = "would be removed" if dry_run else "removed"
     OUT.print(f"{count} {'entry' if count == 1 else 'entries'} {word}.")
 
@@ -274,7 +257,7 @@ def pull(model: str, precision: str, runtime: str) -> None:
     """
     from index import build  # noqa: PLC0415 - only this command pays for the import
 
-    with _bar() as progress:
+    with bar() as progress:
         made = build.embedder(
             model, runtime=runtime, precision=precision, threads=1, progress=progress
         )
@@ -291,7 +274,7 @@ def bench(quick: bool, as_json: bool) -> None:
     """
     from proxy import bench as benching  # noqa: PLC0415 - only this command pays for the import
 
-    with _bar() as progress:
+    with bar() as progress:
         figures = benching.measure(quick=quick, progress=progress)
     if as_json:
         click.echo(json.dumps(figures, indent=2))
@@ -314,6 +297,10 @@ def hash_key() -> None:
     click.echo("sha256:" + identity.hash_key(identity.bare_key(key.strip().encode())))
 
 
+for _command in (trials.replay, trials.tune):
+    cli.add_command(_command)
+
+
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     try:
@@ -323,20 +310,15 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         raise SystemExit(130) from None
     except click.ClickException as fault:
-        _die(fault.format_message(), 2)
+        die(fault.format_message(), 2)
     except PolicyError as fault:
         for problem in fault.problems:
             ERR.print(str(problem), markup=False)
         raise SystemExit(2) from None
     except MemoryFault as fault:
-        _die(str(fault))
+        die(str(fault))
     except BrokenPipeError:
         raise SystemExit(1) from None
-
-
-def _die(said: str, code: int = 1) -> NoReturn:
-    ERR.print(f"likewise: {said}", markup=False)
-    raise SystemExit(code)
 
 
 def _carry_over(source: Path, target: Path | None) -> None:
@@ -347,7 +329,7 @@ def _carry_over(source: Path, target: Path | None) -> None:
     for remark in made.remarks:
         ERR.print(str(remark), markup=False)
     if not made.text:
-        _die(f"{source}: nothing of it could be carried over")
+        die(f"{source}: nothing of it could be carried over")
     if target is None:
         click.echo(made.text, nl=False)
         return
@@ -357,21 +339,8 @@ def _carry_over(source: Path, target: Path | None) -> None:
     except FileExistsError:
         raise click.UsageError(f"{target} is already there; name another file") from None
     except OSError as fault:
-        _die(f"{target}: cannot be written ({fault.strerror}); choose another folder")
+        die(f"{target}: cannot be written ({fault.strerror}); choose another folder")
     OUT.print(f"Wrote {target}. Next: likewise check {target}", soft_wrap=True, highlight=False)
-
-
-def _settings(config: str | None, **overrides: Any) -> Settings:
-    return configuration.load(config, env=os.environ, **overrides)
-
-
-def _remote(config: str | None, admin: str | None) -> Any:
-    """A client of the running proxy that the configuration, or `--admin`, points at."""
-    from proxy import remote  # noqa: PLC0415 - only commands that ask a proxy pay for the import
-
-    # Where the proxy forwards to is of no interest here, and may be unset in this shell.
-    chosen = _settings(config, upstream="http://127.0.0.1")
-    return remote.Admin.of(chosen, admin)
 
 
 def _greet(chosen: Settings, where: Addresses) -> None:
@@ -390,38 +359,6 @@ def _log(level: int = logging.INFO) -> None:
     )
     for noisy in ("httpx", "httpx2", "asyncio", "uvicorn"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
-
-
-class _bar:  # noqa: N801 - used as a function
-    """A progress bar that appears with the first report, and never without a terminal."""
-
-    def __init__(self) -> None:
-        self._progress: Progress | None = None
-        self._task: Any = None
-
-    def __enter__(self) -> Callable[[str, float], None]:
-        return self._report
-
-    def _report(self, what: str, share: float) -> None:
-        if not ERR.is_terminal:
-            return
-        if self._progress is None:
-            self._progress = Progress(
-                TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=ERR
-            )
-            self._progress.start()
-            self._task = self._progress.add_task(what, total=1.0)
-        self._progress.update(self._task, description=what, completed=share)
-        if share >= 1.0:
-            self._stop()
-
-    def _stop(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
-
-    def __exit__(self, *_: object) -> None:
-        self._stop()
 
 
 if __name__ == "__main__":

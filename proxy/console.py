@@ -12,6 +12,7 @@ from admin_ui.console import Overview, Tally
 from index.journal import quantile
 from policies.verdicts import Outcome
 from proxy.explaining import Explainer
+from proxy.reporting import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
     from admin_ui.console import Question, Selection
     from index.journal import Group
     from index.memory import Slot
-    from policies.record import Decision
+    from policies.record import Comparison, Decision
     from policies.values import CategoryRules, Facts, Rules
     from proxy.engine import Engine
     from proxy.identity import Identity
+    from proxy.learning import Learner
     from proxy.settings import Settings
     from proxy.upkeep import Upkeep
 
@@ -31,8 +33,14 @@ class HouseConsole:
     """Asks the engine, the memory and the journal; reads only, except `purge`."""
 
     def __init__(
-        self, settings: Settings, engine: Engine, identity: Identity, upkeep: Upkeep
+        self,
+        settings: Settings,
+        engine: Engine,
+        identity: Identity,
+        upkeep: Upkeep,
+        learner: Learner,
     ) -> None:
+        self._learner = learner
         self._settings = settings
         self._engine = engine
         self._identity = identity
@@ -72,6 +80,27 @@ class HouseConsole:
             await self._engine.memory.purge(chosen)
         return len(chosen)
 
+    async def verdicts(self, limit: int) -> list[dict[str, Any]]:
+        return [verdict._asdict() for verdict in await self._engine.journal.verdicts(limit)]
+
+    async def learned(self) -> dict[str, Any]:
+        return told(self._learner.lessons, self._learner.judging.describe())
+
+    async def comparisons(self, limit: int) -> Sequence[Comparison]:
+        return await self._engine.journal.labels(limit)
+
+    async def unlearn(self, category: str) -> bool:
+        known = self._engine.rules.named(category) is not None
+        if known:
+            await self._learner.forget(category)
+        return known
+
+    async def review(self, entry: str, *, good: bool) -> bool:
+        memory = self._engine.memory
+        if good:
+            return await memory.flag([entry], flagged=False) > 0
+        return await memory.purge([entry]) > 0
+
     async def categories(self) -> list[dict[str, Any]]:
         rules, memory = self._engine.rules, self._engine.memory
         return [
@@ -84,6 +113,7 @@ class HouseConsole:
             "source": str(self._settings.source or "built in"),
             "version": self._engine.rules.version,
             "mode": "shadow" if self._engine.rules.shadow else "serve",
+            "load": self._engine.rules.level,
             "refused_edit": self._upkeep.refused_edit,
             "notices": list(self._upkeep.notices),
             "categories": await self.categories(),
@@ -131,6 +161,7 @@ class HouseConsole:
                 and (wanted.model is None or facts.model == wanted.model)
                 and (wanted.older_than is None or now - facts.stored > wanted.older_than)
                 and (needle is None or needle in facts.text.casefold())
+                and wanted.flagged in (None, facts.flagged)
             )
 
         return [slot for slot in slots if fits(slot.facts)]
@@ -161,6 +192,8 @@ def _category(category: CategoryRules) -> dict[str, Any]:
         "cache": category.cache,
         "threshold": category.threshold.start,
         "max_false_hits": category.threshold.max_false_hits,
+        "vcache": category.threshold.delta,
+        "floor": category.threshold.floor,
         "ttl": category.ttl,
         "quota": category.quota,
         "share": category.share.value,

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Protocol, assert_never
 from index.shelf import Shelf
 from policies import decide
 from policies.values import Candidate, Collapse, Replay, Snapshot
-from policies.verdicts import Bypass, Forward, Lookup, Reason, Serve, outcome
+from policies.verdicts import Bypass, Forward, Lookup, Reason, Refusal, Serve, outcome
 from proxy.exchange import JSON, SSE, Ask, Ready, Repeat, Trail
 from proxy.fill import Errand, Filler, Place
 from proxy.flights import Flight, Flights
+from proxy.sessions import Sessions
 from proxy.upstream import UpstreamFault
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from index.journal import Journal
     from index.memory import Memory
     from policies.values import Facts, Found, Query, Rules
+    from policies.verified import Learned
     from proxy.flights import Kept, Reader
+    from proxy.learning import Learner
     from proxy.metrics import Meters
     from proxy.upstream import Headers, Upstreams
 
@@ -39,6 +42,8 @@ FAILING = frozenset({500, 502, 503, 504})
 JITTER = 0.1
 # Seconds between two tries to refresh one entry in the background.
 REFRESH_REST = 5.0
+# Of exact hits, this part of the share of audits is asked again behind its answer.
+ASKED_AGAIN = 0.25
 
 
 class Caller(Protocol):
@@ -80,18 +85,32 @@ class Engine:
     ids: Callable[[], int]
     response_limit: int = 32_000_000
     clock: Callable[[], float] = time.time
+    learner: Learner | None = None
     flights: Flights = field(default_factory=Flights)
+    sessions: Sessions = field(default_factory=Sessions)
     _ready: Shelf[Ready] = field(default_factory=lambda: Shelf(64_000_000, lambda r: len(r.body)))
     _filler: Filler = field(init=False)
 
     def __post_init__(self) -> None:
         self._filler = Filler(
-            self.memory, self.upstreams, self.meters, self.flights, self.response_limit, self.clock
+            self.memory,
+            self.upstreams,
+            self.meters,
+            self.flights,
+            self.response_limit,
+            self.clock,
+            self.learner,
         )
+
+    def teach(self, learner: Learner) -> None:
+        """Take up a learner: what it learned rules the next decision."""
+        self.learner = self._filler.learner = learner
 
     async def answer(self, ask: Ask, headers: Headers, caller: Caller) -> None:
         """Answer one request, from memory or from upstream, and record how."""
         rules, number, at = self.rules, self.ids(), self.clock()
+        if ask.query.directives.session is not None:
+            ask = await self.sessions.joined(ask, self.memory.bodies, at)
         hit = ask.again(rules, self.memory, at)
         if hit is not None:
             await self._repeat(hit, number, at, caller)
@@ -141,7 +160,7 @@ class Engine:
             case Lookup() as lookup:
                 found = await self.memory.find(lookup, ask.query, rules)
                 trail.embed_ms, trail.search_ms = found.embed_ms, found.search_ms
-                verdict = decide.choose(ask.query, found, Snapshot(trail.at, rules))
+                verdict = decide.choose(ask.query, found, self._snapshot(trail.at, rules))
                 trail.category, trail.cut = verdict.category.name, verdict.cut
                 place = Place(lookup, found, verdict.category, self.memory.generation)
                 errand = Errand(trail, headers, place, rules)
@@ -149,8 +168,10 @@ class Engine:
                     if await self._serve(verdict, trail, rules, caller):
                         if verdict.refresh:
                             self._refresh(errand, place)
+                        elif self._doubts(verdict, ask, rules):
+                            self._ask_again(errand, verdict.candidate.facts)
                         return
-                    verdict = Forward(Reason.BODY_GONE, verdict.category, verdict.cut)
+                    verdict = _lost(verdict, self.memory.facts(verdict.candidate.facts.entry))
                 trail.refused(verdict)
                 near = None if waited else self._near(errand, place, verdict)
                 if near is not None and await _landed(near, caller):
@@ -159,6 +180,14 @@ class Engine:
                     await self._forward(errand, verdict, caller)
             case never:
                 assert_never(never)
+
+    @property
+    def learned(self) -> Learned | None:
+        return None if self.learner is None else self.learner.learned
+
+    def _snapshot(self, at: float, rules: Rules) -> Snapshot:
+        """What a decision may look at, the dice thrown."""
+        return Snapshot(at, rules, random.random(), self.learned)  # noqa: S311 - samples, hides nothing
 
     async def _place(self, bypass: Bypass, ask: Ask, rules: Rules) -> Place | None:
         """Where a request that is not looked up may still leave its answer (`no-cache`)."""
@@ -178,7 +207,7 @@ class Engine:
             return False
         facts, at = verdict.candidate.facts, trail.at
         trail.reason, trail.entry, trail.status = verdict.reason, facts.entry, 200
-        trail.similarity = verdict.candidate.score
+        trail.similarity, trail.study = verdict.candidate.score, verdict.study
         trail.tokens_in, trail.tokens_out = facts.tokens_in, facts.tokens_out
         if verdict.match is not Reason.EXACT:
             trail.matched = facts.text
@@ -189,6 +218,8 @@ class Engine:
         elif not caller.at_once(ready, own):
             await caller.serve(ready, own)
         self._count_hit(facts, at)
+        if self.learner is not None and verdict.study is not None:
+            self.learner.served(trail.id, verdict.study, verdict.category.name)
         if not (self.memory.shared or rules.regenerate or facts.pace):
             trail.ask.remember(verdict, ready, trail.decision(0.0))
         return True
@@ -211,6 +242,8 @@ class Engine:
             stored = await self.memory.read(facts)
             if stored is None or (form.usage and not stored.facts.has_usage):
                 return None
+            if stored.facts.flagged and verdict.match is not Reason.EXACT:
+                return None  # marked bad since it was found, perhaps by way of another replica
             try:
                 body = ask.dialect.render(stored.body, streamed=stored.facts.streamed, form=form)
             except (ValueError, KeyError, TypeError):
@@ -231,6 +264,27 @@ class Engine:
         behind = Errand(trail, errand.headers, errand.place, errand.rules)
         flight = Flight(self._filler.cargo(behind))
         self.flights.open(flight, self._filler.fill(flight, behind), listed=True)
+
+    def _doubts(self, verdict: Serve, ask: Ask, rules: Rules) -> bool:
+        """Whether this exact hit is one of the few that are asked again, to learn how often the
+        judge calls two answers to one prompt different."""
+        return (
+            self.learner is not None
+            and verdict.reason is Reason.EXACT
+            and verdict.category.threshold.max_false_hits is not None
+            and not ask.query.directives.only_if_cached
+            and random.random() < rules.audits * ASKED_AGAIN  # noqa: S311 - samples
+        )
+
+    def _ask_again(self, errand: Errand, facts: Facts) -> None:
+        """Ask upstream once more behind an exact hit; what it says is compared, and not kept."""
+        if self.flights.held("again", facts.entry):
+            return
+        self.flights.hold("again", facts.entry, REFRESH_REST)
+        trail = Trail(errand.trail.ask, errand.trail.id, errand.trail.at)
+        behind = Errand(trail, errand.headers, errand.place, errand.rules, again=facts)
+        flight = Flight(None)
+        self.flights.open(flight, self._filler.fill(flight, behind), listed=False)
 
     # -- from upstream ---------------------------------------------------------------------------
 
@@ -282,6 +336,7 @@ class Engine:
                 if flight.opened and flight.shared:
                     trail.status = flight.status
                     await self._tell(flight, reader, trail, caller)
+                    trail.entry = flight.kept.facts.entry if flight.kept else ""
                     return True
             else:
                 await flight.end()
@@ -337,7 +392,8 @@ class Engine:
         rules, query, found = errand.rules, errand.trail.ask.query, place.found
         if rules.collapse is not Collapse.MEANING or not decide.joins(query, verdict, rules):
             return None
-        return _nearest(self.flights, found, query, place, Snapshot(errand.trail.at, rules))
+        snap = replace(self._snapshot(errand.trail.at, rules), dice=1.0)
+        return _nearest(self.flights, found, query, place, snap)
 
     async def _fail(
         self, trail: Trail, caller: Caller, status: int, code: str, said: str, *, retry: bool = True
@@ -361,12 +417,28 @@ class Engine:
         else:
             flight.task.add_done_callback(lambda _: self._record(trail))
 
+    def _go_on(self, trail: Trail) -> None:
+        """Tell the session what became of its turn, as far as that is known."""
+        facts = self.memory.facts(trail.entry) if trail.status == 200 else None  # noqa: PLR2004
+        taken = trail.status < 400 or trail.status == CLIENT_LEFT  # noqa: PLR2004
+        self.sessions.told(trail.ask, facts.said if facts else None, taken=taken)
+
     def _record(self, trail: Trail) -> None:
         """Count and log the decision; costs the request a few microseconds."""
+        if trail.ask.turn:
+            self._go_on(trail)
         seconds = time.perf_counter() - trail.began
         reason = trail.reason
         self.meters.observe(outcome(reason).value, reason.value, trail.category, seconds)
         self.journal.record(trail.decision(seconds))
+
+
+def _lost(verdict: Serve, now: Facts | None) -> Forward:
+    """Why a chosen answer could not be served after all; `now` is what is known of it by now."""
+    if verdict.match is Reason.EXACT or now is None or not now.flagged:
+        return Forward(Reason.BODY_GONE, verdict.category, verdict.cut)
+    refusal = Refusal(verdict.candidate, Reason.FLAGGED, decide.MARKED)
+    return Forward(Reason.FLAGGED, verdict.category, verdict.cut, (refusal,))
 
 
 def _is_own(facts: Facts, ask: Ask) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from policies import decide
 from policies.record import Decision
-from policies.verdicts import Bypass, Forward, Lookup, Outcome, Reason, Serve, outcome
+from policies.verdicts import Bypass, Forward, Lookup, Outcome, Reason, Serve, Study, outcome
 
 if TYPE_CHECKING:
     from index.memory import Memory
@@ -36,7 +36,10 @@ _MS = Decision._fields.index("ms")
 
 @dataclass(slots=True)
 class Ask:
-    """One request, read: shared by byte-identical repeats, so it holds nothing of one exchange."""
+    """One request, read: shared by byte-identical repeats, so it holds nothing of one exchange.
+
+    Only a turn of a session is nobody else's; `turn` says which one of which session.
+    """
 
     dialect: Dialect
     query: Query
@@ -45,6 +48,7 @@ class Ask:
     target: str
     body: bytes
     strict: bool
+    turn: str = ""
     _rules: Rules | None = None
     _plan: Bypass | Lookup | None = None
     _repeat: Repeat | None = None
@@ -146,6 +150,7 @@ class Trail:
     category: str = ""
     cut: float | None = None
     similarity: float | None = None
+    study: Study | None = None
     entry: str = ""
     neighbour: str = ""
     matched: str = ""
@@ -173,7 +178,7 @@ class Trail:
 
     def refused(self, verdict: Forward) -> None:
         """Take over why nothing was served."""
-        self.reason = verdict.reason
+        self.reason, self.study = verdict.reason, verdict.study
         nearest: Candidate | None = verdict.nearest
         if verdict.would is not None:
             nearest = verdict.would.candidate
@@ -215,6 +220,7 @@ class Trail:
         if query.directives.no_store:
             prompt = matched = ""
         result = outcome(self.reason).value
+        study = self.study
         return Decision(
             self.id,
             self.at,
@@ -229,7 +235,7 @@ class Trail:
             self.status,
             self.similarity,
             self.cut,
-            None,
+            None if study is None else study.propensity,
             self.entry,
             self.neighbour,
             self.would,
@@ -244,4 +250,5 @@ class Trail:
             self.upstream_ms,
             self.tokens_in,
             self.tokens_out,
+            None if study is None else study.risk,
         )

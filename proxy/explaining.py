@@ -8,14 +8,17 @@ just the given model, system prompt and history was seen before.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from policies import category as categories
 from policies import decide, text
-from policies.values import Directives, Found, Owners, Query, Snapshot
+from policies.context import ASSISTANT, USER, answered, users
+from policies.values import Directives, Found, Owners, Query, Snapshot, Turn
 from policies.verdicts import Bypass, Forward, Lookup, Serve, outcome
 from proxy.dialects.listing import DIALECTS
 from proxy.dialects.ports import Frame
+from proxy.reporting import standing, weighed
 from proxy.routes import shape
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
     from admin_ui.console import Question
     from policies.category import Guess
-    from policies.values import Candidate, CategoryRules, Facts, Rules
+    from policies.values import Candidate, CategoryRules, Facts, LoadRules, Rules
     from proxy.engine import Engine
     from proxy.identity import Identity
     from proxy.settings import Settings
@@ -48,6 +51,8 @@ class Explainer:
             raise ValueError(f"there is no category {question.category!r}")
         near, guess = await self._engine.memory.nearest_anywhere(question.prompt, NEAREST)
         query, lookup, as_asked = self._placed(question, near, guess, rules)
+        rule = lookup.category or rules.defaults
+        near = await self._engine.memory.compared(query, rule, rules, near)
         same = tuple(c for c in near if c.facts.space == lookup.space)
         exact = self._engine.memory.facts(lookup.entry) or next(
             (c.facts for c in same if (c.facts.text, c.facts.chain) == (query.text, query.chain)),
@@ -55,21 +60,28 @@ class Explainer:
         )
         plan = decide.plan(query, rules)
         found = Found(lookup.entry, lookup.space, lookup.category, exact=exact, near=same)
-        verdict = decide.choose(query, found, Snapshot(time.time(), rules))
+        learned = self._engine.learned
+        verdict = decide.choose(query, found, Snapshot(time.time(), rules, learned=learned))
         wall = plan.reason if isinstance(plan, Bypass) else plan.semantic
         if wall is not None and exact is None:
             verdict = Forward(wall, verdict.category, verdict.cut)
-        return _told(query, verdict, guess, near, same, as_asked, rules)
+        said = _told(query, verdict, guess, near, same, as_asked, rules)
+        bound = verdict.category.threshold.max_false_hits
+        if verdict.study is not None:
+            said["weighed"] = weighed(verdict.study)
+        if bound is not None and learned is not None:
+            said["standing"] = standing(learned.standing(bound, rules.audits))
+        return said
 
     def _placed(
         self, question: Question, near: list[Candidate], guess: Guess | None, rules: Rules
     ) -> tuple[Query, Lookup, bool]:
         """The query where it would be looked up, and whether exactly this request was seen."""
-        known = {c.facts.space: c.facts for c in near}
+        known = {c.facts.space: c.facts for c in reversed(near)}  # the nearest of each
         for query in self._readings(question, near):
             lookup = decide.scope(query, _category(query, guess, rules), rules)
             if lookup.space in known:
-                return query, lookup, True
+                return _retold(query, question, known[lookup.space]), lookup, True
         home = next((c.facts for c in near if question.model in ("", c.facts.model)), None)
         query = _beside(question, home)
         category = _category(query, guess, rules)
@@ -103,16 +115,36 @@ class Explainer:
 
 def _beside(question: Question, home: Facts | None) -> Query:
     """The question as it would come from whoever asked `home`."""
-    return Query(
+    query = Query(
         dialect=home.dialect if home else DIALECTS[0].name,
         upstream="",
         model=question.model,
         owners=Owners(key=home.owner if home else "", user=question.user),
         fingerprint=b"",
-        chain=home.chain if home is not None and question.history else "",
+        chain="as given" if question.history else "",
         text=question.prompt,
+        before=tuple(
+            answered(text) if role == ASSISTANT else Turn(role, text=text)
+            for role, text in question.history
+        ),
         directives=Directives(category=question.category),
     )
+    return _retold(query, question, home)
+
+
+def _retold(query: Query, question: Question, home: Facts | None) -> Query:
+    """With what the assistant said between the users' turns, where only those are given.
+
+    It is taken to be what was said in the conversation of `home`.
+    """
+    said = [text for role, text in question.history if role == USER]
+    if home is None or not said or len(said) < len(question.history):
+        return query
+    if users(home.before) != len(said):
+        return query
+    words = iter(said)
+    before = tuple(replace(t, text=next(words)) if t.role == USER else t for t in home.before)
+    return replace(query, before=before, chain=home.chain if before == home.before else query.chain)
 
 
 def _category(query: Query, guess: Guess | None, rules: Rules) -> CategoryRules:
@@ -143,11 +175,23 @@ def _told(
         "entry": "" if served is None else served.facts.entry,
         "steps": [
             {"name": name, "text": said}
-            for name, said in _steps(query, verdict, guess, near, as_asked)
+            for name, said in _steps(query, verdict, guess, near, as_asked, rules)
         ],
         "candidates": [_candidate(c, verdict, same) for c in near],
         "policy": rules.version,
     }
+
+
+def _loosened(category: CategoryRules, load: LoadRules, level: float) -> str:
+    said = f"{load.signal.value} is at {level:.1f} of the way from low to high: "
+    if category.strict:
+        return said + "nothing moves, the category is strict"
+    learned = category.threshold.max_false_hits or category.threshold.delta
+    drop = "the threshold stays as learned"
+    if learned is None:
+        drop = f"the threshold is up to {level * load.max_threshold_drop:.3f} lower"
+    longer = 1 + level * (load.max_ttl_factor - 1)
+    return f"{said}{drop}, answers are kept up to {longer:.1f} times as long"
 
 
 def _candidate(
@@ -172,20 +216,33 @@ def _candidate(
     }
 
 
+def _cut(verdict: Serve | Forward) -> str:
+    """What a neighbour must be like under the threshold policy in force."""
+    bound, study = verdict.category.threshold.max_false_hits, verdict.study
+    if bound is None or study is None or study.risk is None:
+        return f"a neighbour must reach {verdict.cut:.3f}"
+    said = f"at most {bound:.1%} of hits may be wrong; here the risk is {study.risk:.2%}"
+    return f"{said}: {study.seen}" if not study.would else said
+
+
 def _steps(
     query: Query,
     verdict: Serve | Forward,
     guess: Guess | None,
     near: list[Candidate],
     as_asked: bool,
+    rules: Rules,
 ) -> Iterator[tuple[str, str]]:
     yield "text", f"compared as: {text.normalise(query.text)}"
     category = verdict.category.name
     if guess is not None:
         category += f"; nearest examples {guess.best} {guess.score:.3f}"
         category += f", then {guess.runner_up or 'none'} {guess.runner_up_score:.3f}"
+        category += f" ({guess.doubt})" if guess.doubt else ""
     yield "category", category
-    yield "cut", f"a neighbour must reach {verdict.cut:.3f}"
+    if rules.load is not None and rules.level:
+        yield "load", _loosened(verdict.category, rules.load, rules.level)
+    yield "cut", _cut(verdict)
     if as_asked:
         yield "space", "a request with just this model, system prompt and history was seen before"
     elif near:

@@ -12,12 +12,14 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, assert_never
 
-from policies import decide
+from policies import context, decide
 from policies.values import Facts, Replay
 from policies.verdicts import Admit, Reason, Refuse
 from proxy.dialects.ports import Ending
 from proxy.exchange import JSON, MODEL_KEPT, SSE
 from proxy.flights import Cargo, Kept
+from proxy.judging import said
+from proxy.learning import Fresh
 from proxy.sse import Parser
 from proxy.upstream import UpstreamFault
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from policies.verdicts import Lookup
     from proxy.exchange import Trail
     from proxy.flights import Flight, Flights
+    from proxy.learning import Learner
     from proxy.metrics import Meters
     from proxy.sse import Event
     from proxy.upstream import Answer, Headers, Upstreams
@@ -57,7 +60,8 @@ class Place:
 class Errand:
     """One call upstream: for whom, with which headers, and where its answer would be kept.
 
-    `age` is how old upstream says its answer is, `most` how long it lets one live, in seconds.
+    `again` is an answer that is only compared with the fresh one, which is then not kept. `age` is
+    how old upstream says its answer is, `most` how long it lets one live, in seconds.
     """
 
     trail: Trail
@@ -67,6 +71,7 @@ class Errand:
     pace: list[int] = field(default_factory=list)
     age: float = 0.0
     most: float | None = None
+    again: Facts | None = None
 
 
 class _Held:
@@ -109,6 +114,7 @@ class Filler:
     flights: Flights
     response_limit: int
     clock: Callable[[], float]
+    learner: Learner | None = None
     # Who has been seen to end its streams by the API's terminal event, and so owes it.
     _owing: set[tuple[str, str]] = field(default_factory=set)
 
@@ -132,11 +138,13 @@ class Filler:
         """Make the call and tell the flight. Faults of upstream end in the flight."""
         trail, asked = errand.trail, time.perf_counter()
         upstream = trail.ask.upstream
+        call = self.meters.calls.open()
         try:
             answer = await self.upstreams.send(
                 upstream, "POST", trail.ask.target, errand.headers, trail.ask.body, identity=True
             )
             trail.status = answer.status
+            self.meters.calls.began(call, answer.status)
             self.meters.upstream[upstream.name, str(answer.status)] += 1
             try:
                 await self._land(flight, errand, answer, asked)
@@ -147,6 +155,7 @@ class Filler:
             if not trail.status:
                 self.meters.upstream[upstream.name, fault.code] += 1
         finally:
+            self.meters.calls.close(call)
             trail.upstream_ms = (time.perf_counter() - asked) * 1000
 
     async def _land(self, flight: Flight, errand: Errand, answer: Answer, asked: float) -> None:
@@ -264,6 +273,10 @@ class Filler:
                 self.meters.not_stored[reason.value] += 1
                 flight.shared = flight.shared and reason not in BROKEN
                 self._unshare(errand, reason)
+            case Admit() if errand.again is not None:
+                if self.learner is not None:
+                    text = said(ask.dialect, body, streamed=streamed)
+                    self.learner.asked_again(ask.query.text, text, errand.again, ask.dialect)
             case Admit() as admitted:
                 facts = self._admitted(errand, place, judged, admitted, streamed=streamed)
                 fault = place.found.fault
@@ -272,8 +285,28 @@ class Filler:
                 flight.kept = Kept(facts, body)
                 trail.kept, trail.entry = "stored", facts.entry
                 self.meters.stored += 1
+                self._compare(errand, place, body, facts)
             case never:
                 assert_never(never)
+
+    def _compare(self, errand: Errand, place: Place, body: bytes, facts: Facts) -> None:
+        """Have a fresh answer compared with the one that might have stood in for it."""
+        trail, study = errand.trail, errand.trail.study
+        if self.learner is None or study is None:
+            return
+        self.learner.compare(
+            Fresh(
+                trail.id,
+                facts.stored,
+                trail.ask.query.text,
+                body,
+                facts.streamed,
+                trail.ask.dialect,
+                place.category,
+                study,
+                facts.entry,
+            )
+        )
 
     def _unshare(self, errand: Errand, reason: Reason) -> None:
         """Nobody waits for the next one of these, unless it was a failure of the moment."""
@@ -289,7 +322,8 @@ class Filler:
         facts = _facts(errand, place, made, made + ttl, gone)
         return replace(
             facts,
-            size=judged.size + len(facts.text),
+            size=judged.size + len(facts.text) + sum(len(turn.text) for turn in facts.before),
+            said=judged.said,
             tokens_in=judged.tokens_in,
             tokens_out=judged.tokens_out,
             cost_ms=(time.perf_counter() - errand.trail.began) * 1000,
@@ -319,6 +353,7 @@ def _facts(errand: Errand, place: Place, now: float, expires: float, gone: float
         dialect=query.dialect,
         model=query.model[:MODEL_KEPT],
         chain=query.chain,
+        before=context.kept(query.before),
         text=query.text,
         stored=now,
         expires=expires,

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
+from proxy.calls import Calls
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -28,6 +30,7 @@ class Meters:
         self.requests: Counter[tuple[str, str, str]] = Counter()
         self.not_stored: Counter[str] = Counter()
         self.upstream: Counter[tuple[str, str]] = Counter()
+        self.calls = Calls()
         self.stored = 0
         self.tokens_saved = 0
         self._seconds: dict[str, list[float]] = {}

@@ -16,6 +16,8 @@ from proxy.app import token_file
 if TYPE_CHECKING:
     from proxy.settings import Settings
 
+# Labels that are asked for: enough for any bound, and soon sent.
+LABELS = 10_000
 _TIMEOUT = httpx.Timeout(30.0, connect=3.0)
 
 
@@ -50,7 +52,18 @@ class Admin:
         answer = self._ask("POST", "/api/entries/purge", body)
         return int(answer["removed"])
 
-    def _ask(self, method: str, path: str, body: dict[str, Any]) -> Any:
+    def labels(self) -> list[dict[str, Any]]:
+        """What judges said of fresh answers, the newest of it."""
+        told: list[dict[str, Any]] = self._ask("GET", f"/api/learned/labels?limit={LABELS}")[
+            "labels"
+        ]
+        return told
+
+    def forget(self, category: str) -> None:
+        """Let the proxy forget what one category taught."""
+        self._ask("POST", "/api/learned/forget", {"category": category})
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         try:
             answer = httpx.request(
                 method,

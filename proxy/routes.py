@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from proxy import directives
+from proxy import directives, feedback
 from proxy.batch import Order, itemised
 from proxy.coding import ACCEPTED, Damaged, TooLarge, UnknownCoding, decode
 from proxy.cors import is_preflight
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from proxy.dialects.ports import Dialect
     from proxy.engine import Engine
     from proxy.exchange import Ready
+    from proxy.feedback import Feedback
     from proxy.identity import Identity
     from proxy.settings import Upstream
     from proxy.upstream import Headers
@@ -83,6 +84,7 @@ class DataPort:
         self,
         engine: Engine,
         identity: Identity,
+        verdicts: Feedback,
         *,
         body_limit: int,
         ready: Callable[[], tuple[bool, str]],
@@ -90,6 +92,7 @@ class DataPort:
     ) -> None:
         self._engine = engine
         self._identity = identity
+        self._verdicts = verdicts
         self._limit = body_limit
         self._ready = ready
         self._cors = cors
@@ -108,6 +111,8 @@ class DataPort:
         known = route(path) if scope["method"] == "POST" else None
         if known is not None:
             await self._cached(*known, scope, receive, send)
+        elif path == feedback.PATH:
+            await self._rate(scope, receive, send)
         elif path in ("/healthz", "/readyz"):
             await self._health(scope, send)
         elif path.startswith(_RESERVED):
@@ -266,20 +271,45 @@ class DataPort:
     def _refuse_foreign_page(self, headers: Headers, upstream: Upstream) -> None:
         """A page of another site may make a browser ask here; unless it is allowed to, it must not
         spend the operator's key."""
-        origin = next((value for name, value in headers if name == b"origin"), None)
-        if (
-            origin is None
-            or upstream.api_key is None
-            or any(n in CREDENTIAL_HEADERS for n, _ in headers)
-            or self._cors.allowed(headers) is not None
-        ):
-            return
-        if not is_local(urlsplit(origin.decode("latin-1")).hostname or ""):
+        if upstream.api_key is not None and self._is_foreign(headers):
             said = (
                 "A web page of another origin may not use the key configured here; "
                 "send one of its own, or allow the origin under server.cors."
             )
             raise _Refused(403, "foreign_origin", said)
+
+    def _is_foreign(self, headers: Headers) -> bool:
+        """Whether a page of a site that is not allowed here asks, without a key of its own."""
+        origin = next((value for name, value in headers if name == b"origin"), None)
+        if origin is None or any(n in CREDENTIAL_HEADERS for n, _ in headers):
+            return False
+        if self._cors.allowed(headers) is not None:
+            return False
+        return not is_local(urlsplit(origin.decode("latin-1")).hostname or "")
+
+    # -- verdicts on answers ---------------------------------------------------------------------
+
+    async def _rate(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Feedback: taken here, and never forwarded."""
+        caller = _Caller(send)
+        try:
+            if scope["method"] != "POST":
+                raise _Refused(405, "method_not_allowed", "Send feedback by POST.")  # noqa: TRY301 - one way out for all
+            if self._is_foreign(scope["headers"]):
+                said = "A web page of another origin may not rate answers without a key."
+                raise _Refused(403, "foreign_origin", said)  # noqa: TRY301
+            body = await _read(receive, feedback.MOST_BYTES)
+            if body is None:
+                return
+            owner = self._identity.owners(presented(scope["headers"]), None).key
+            status, told, lines = await self._verdicts.take(owner, body)
+            await caller.reply(status, [*lines, (b"content-length", b"%d" % len(told))], told)
+        except _Refused as refused:
+            await caller.fail(refused, _openai(refused))
+        except Exception:
+            LOG.exception("taking a verdict failed")
+            failed = _Refused(500, "internal_error", "Likewise failed; its log has the details.")
+            await caller.fail(failed, _openai(failed))
 
     # -- everything else -------------------------------------------------------------------------
 

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
-from policies.config import Fault, PolicyFile, Section, SomeBytes, SomeTime, Word, number
+from policies.checked import Fault, Section, SomeBytes, SomeTime, Word, number
+from policies.config import PolicyFile
 from proxy.protocol import Limits
 
 if TYPE_CHECKING:

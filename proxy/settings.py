@@ -9,20 +9,24 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from policies.config import parse, read_policy
+from policies import languages
+from policies.checked import parse
+from policies.config import read_policy
 from policies.document import MAX_BYTES, Document, read
 from policies.errors import PolicyError, Problem
+from policies.values import JudgeKind
 from proxy.protocol import Limits
 from proxy.schema import ConfigFile, host_name, http_url, store_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from policies.values import Rules
+    from policies.values import JudgeRules, Rules
     from proxy.schema import ServerPart
 
 FILE = "likewise.yaml"
@@ -157,6 +161,7 @@ def load(
     problems = list(_whole(document, server, upstreams, tokens))
     if problems:
         raise PolicyError(problems)
+    rules = _ruled(document, upstreams, config.embedding.model)
     return Settings(
         server=server,
         upstreams=upstreams,
@@ -165,7 +170,7 @@ def load(
         encrypt=config.store.encrypt,
         index=Index(**config.index.model_dump()),
         tenants={h: tenant for tenant, hashes in config.tenants.items() for h in hashes},
-        rules=read_policy(document),
+        rules=rules,
         source=source,
         admin_token=tokens.get("LIKEWISE_ADMIN_TOKEN"),
         secret=tokens.get("LIKEWISE_SECRET"),
@@ -181,7 +186,11 @@ def reread(settings: Settings) -> Settings:
     if settings.source is None:
         return settings
     document = read_file(settings.source)
-    return replace(settings, rules=read_policy(document), document=document)
+    return replace(
+        settings,
+        rules=_ruled(document, settings.upstreams, settings.embedding.model),
+        document=document,
+    )
 
 
 def read_file(path: Path) -> Document:
@@ -323,6 +332,36 @@ def _store(config: ConfigFile, env: Mapping[str, str]) -> str:
         raise PolicyError([Problem("REDIS_URL", 0, "", str(error))]) from None
 
 
+def _ruled(document: Document, upstreams: tuple[Upstream, ...], encoder: str) -> Rules:
+    """The policy, which must find its judge's model among the upstreams."""
+    rules = replace(read_policy(document), languages=languages.declared(encoder))
+    judge = rules.judge
+    if judge.kind is not JudgeKind.LLM or judging(judge, upstreams) is not None:
+        return rules
+    if judge.upstream and all(one.name != judge.upstream for one in upstreams):
+        known = ", ".join(one.name for one in upstreams)
+        said = f"no upstream is called {judge.upstream!r}; use one of {known}"
+    else:
+        who = f"upstream {judge.upstream!r}" if judge.upstream else "an upstream"
+        said = (
+            f"an llm judge needs {who} that serves {judge.model!r} and has an `api_key`; write "
+            "`api_key: ${VARIABLE}` there, or name another model or upstream"
+        )
+    written = document.at(("policy", "judge"))
+    key = ("upstream",) if isinstance(written, dict) and "upstream" in written else ()
+    raise PolicyError([document.problem(("policy", "judge", *key), said)])
+
+
+def judging(judge: JudgeRules, upstreams: Iterable[Upstream]) -> Upstream | None:
+    """The upstream whose model judges answers: the one that is named, else the first one that
+    serves the model; with a key of its own in any case, as no caller pays for it."""
+    for one in upstreams:
+        meant = judge.upstream in ("", one.name) and one.api_key is not None
+        if meant and any(fnmatchcase(judge.model, glob) for glob in one.models):
+            return one
+    return None
+
+
 def _whole(
     document: Document,
     server: Server,
@@ -372,21 +411,10 @@ class NotYet:
     runs: tuple[Any, ...] = ()
 
 
-_COMPARED = "remembered and fresh answers are not compared yet"
-_EXACT_TURNS = "earlier turns must be equal for now"
-_START = "the fixed `start` rules until audits exist"
-
 NOT_YET = (
     NotYet("index.storage", "vectors are kept as float32", runs=("float32",)),
     NotYet("index.pca", "vectors keep all their dimensions"),
     NotYet("index.eviction", "the least recently used entry goes first", runs=("lru",)),
-    NotYet("policy.judge", _COMPARED),
-    NotYet("policy.audits", "no would-be hit is forwarded to check it", runs=("0%", 0)),
-    NotYet("policy.load", "threshold and TTL do not move with load"),
-    NotYet("policy.defaults.threshold.max_false_hits", _START),
-    NotYet("policy.categories.*.threshold.max_false_hits", _START),
-    NotYet("policy.defaults.context.mode", _EXACT_TURNS, runs=("off", "exact")),
-    NotYet("policy.categories.*.context.mode", _EXACT_TURNS, runs=("off", "exact")),
 )
 
 

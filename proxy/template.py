@@ -68,7 +68,9 @@ upstreams:
 #  mode: serve                       ## serve | shadow: decide and record, but always ask upstream
 #  share: key                        ## user | key | tenant | everyone: who shares answers
 #  max_temperature: 1.0              ## hotter requests are left alone
-#  judge: embedding                  ## text | embedding | llm
+#  judge: embedding                  ## text | embedding | llm: does a fresh answer say the same?
+##   with more to say: {{kind: embedding, threshold: 0.8}}, or {{kind: llm, model: gpt-4o-mini,
+##   upstream: openai, sample: 20%, per_minute: 10, per_day: 1000}}, which needs its `api_key`
 #  audits: 2%                        ## share of would-be hits that are checked
 #  collapse: exact                   ## off | exact | meaning: equal requests under way share a call
 #  replay: fast                      ## fast | original pace
@@ -76,7 +78,9 @@ upstreams:
 #  stateful: serve                   ## serve | bypass: answers that the vendor keeps under an id
 #  overrides: {{threshold: [0.85, 1.0], ttl: [0s, 30d]}}   ## bounds for request headers
 #  defaults:
-#    threshold: {{max_false_hits: 2%, start: 0.95}}        ## or a fixed number such as 0.92
+#    threshold: {{max_false_hits: 2%, start: 0.95}}        ## or a fixed number such as 0.92; or
+##                                                         {{vcache: 2%}}: each entry learns its own
+##   `floor: 0.85` beside them: nothing that lowers the threshold goes below
 #    ttl: 24h
 #    stale_while_revalidate: 10m
 #    stale_if_error: 24h
@@ -90,6 +94,8 @@ upstreams:
 #    conversation: {{examples: ["How are you today?"], ttl: 6h, quota: 15%}}
 #    support: {{models: ["support-*"], max_temperature: 0.5, share: tenant}}
 #    never: {{patterns: ["\\\\bdo not remember\\\\b"], cache: false}}
+## Under load thresholds drop and lifetimes stretch. signal: upstream_latency_p95 (durations) |
+## in_flight (calls, 50 to 200) | rate_429 (shares, 1% to 10%)
 #  load: {{signal: upstream_latency_p95, low: 2s, high: 8s, max_threshold_drop: 0.03, max_ttl_factor: 2}}
 """  # noqa: E501 - the file that people edit may be wider
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from index.errors import StoreError
 from policies.errors import PolicyError
 from policies.eviction import Bounds, victims
+from proxy.judges import build as judges
+from proxy.pressure import Pressure
 from proxy.settings import notices, reread
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from policies.values import Rules
     from proxy.engine import Engine
+    from proxy.learning import Learner
     from proxy.settings import Settings
 
 LOG = logging.getLogger("likewise.upkeep")
@@ -31,12 +34,14 @@ SWEEP_EVERY = 15
 class Upkeep:
     """The background of one process, and the facts about it that people see."""
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+    def __init__(self, settings: Settings, engine: Engine, learner: Learner) -> None:
         self.ready = False
         self.refused_edit = ""
         self.notices = notices(settings)
         self._settings = settings
         self._engine = engine
+        self._learner = learner
+        self.pressure = Pressure(engine)
         self._mark = self._stamp()
         self._turn = 0
         self._reload = asyncio.Event()
@@ -51,20 +56,27 @@ class Upkeep:
         self._reload.set()
 
     async def run(self) -> None:
-        """Turn once a second until cancelled."""
-        while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._reload.wait(), PERIOD)
-            self._reload.clear()
-            self._turn += 1
-            for step in (self._watch, self._evict, self._tend, self._sweep):
-                await self._guarded(step)
+        """Turn once a second until cancelled. Load is measured beside it: a turn may take long."""
+        measuring = asyncio.create_task(self.pressure.run())
+        try:
+            while True:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._reload.wait(), PERIOD)
+                self._reload.clear()
+                self._turn += 1
+                for step in (self._watch, self._evict, self._tend, self._sweep):
+                    await self._guarded(step)
+        finally:
+            measuring.cancel()
 
     async def adopt(self, rules: Rules) -> None:
         """Put a policy in force: its examples embedded first, then everything in one assignment."""
         memory = self._engine.memory
         memory.centroids = await memory.learn_examples(rules)
-        self._engine.rules = rules
+        upstreams = self._engine.upstreams
+        self._learner.judging.adopt(judges.judge(self._settings, rules, memory.embedder, upstreams))
+        self.pressure.adopt(rules)
+        await self._learner.fold()
 
     async def _guarded(self, step: Callable[[], Awaitable[None]]) -> None:
         try:

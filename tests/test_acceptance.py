@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 SKY, SKY_AGAIN = "Why is the sky blue?", "why is the sky blue"
 LOOSEST = {"x-likewise-threshold": "0.85"}
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
-FEEDBACK = "needs feedback on answers, which this version does not take yet"
 
 
 @pytest.fixture(scope="module")
@@ -356,13 +355,27 @@ def test_20_directives_and_deletion(house: House, key: str) -> None:
         assert only.status_code == 504
 
 
-@pytest.mark.skip(reason=FEEDBACK)
+def rate(house: House, answer: httpx.Response, key: str, verdict: str) -> int:
+    told = {"request": answer.headers["x-likewise-request"], "verdict": verdict}
+    where = f"{house.where.data}/v1/likewise/feedback"
+    head = {"authorization": f"Bearer {key}"}
+    return house.client.post(where, json=told, headers=head).status_code
+
+
 def test_20_a_bad_verdict_ends_service(house: House, key: str) -> None:
-    """After `bad`, equal and rephrased questions are asked upstream."""
-    answer = house.chat(SKY, key)
-    told = {"request": answer.headers["x-likewise-request"], "verdict": "bad"}
-    house.client.post(f"{house.where.data}/v1/likewise/feedback", json=told)
-    assert house.chat(SKY, key).headers["x-cache"] == "MISS"
+    """After `bad`, rephrased and equal questions are asked upstream; another key's word is none."""
+    house.chat(SKY, key)
+    near = house.chat(SKY_AGAIN, key)
+    assert near.headers["x-likewise-match"] == "semantic"
+    assert rate(house, near, f"{key}2", "bad") == 404
+    assert house.chat(SKY_AGAIN, key).headers["x-cache"] == "HIT"
+    assert rate(house, near, key, "bad") == 200
+    refused = house.chat(SKY_AGAIN, key)
+    assert (refused.headers["x-cache"], refused.headers["x-likewise-reason"]) == ("MISS", "flagged")
+    exact = house.chat(SKY, key)
+    assert exact.headers["x-likewise-match"] == "exact"
+    assert rate(house, exact, key, "bad") == 200
+    assert house.chat(SKY, key, {"x-likewise-mode": "exact"}).headers["x-cache"] != "HIT"
 
 
 def test_extra_other_paths_and_odd_model_names_pass(house: House, key: str) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from index.codec import Sealed, seal, unseal, unseal_facts
+from index.codec import Sealed, revised, seal, unseal, unseal_facts
 from index.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from index.ports import Record
+    from policies.values import Facts
 
 
 class MemoryBodies:
@@ -26,6 +27,7 @@ class MemoryBodies:
         self._clock = clock
         self._entries: dict[str, tuple[float, Sealed]] = {}
         self._settings: dict[str, bytes] = {}
+        self._counts: dict[str, tuple[int, float]] = {}
         self._closed = False
 
     async def read(self, entry: str) -> Record | None:
@@ -38,6 +40,20 @@ class MemoryBodies:
     async def write(self, record: Record) -> None:
         self._require_open()
         self._entries[record.facts.entry] = (record.facts.gone, seal(record))
+
+    async def amend(self, entry: str, change: Callable[[Facts], Facts]) -> Facts | None:
+        self._require_open()
+        gone, sealed = self._entries.get(entry, (0.0, None))
+        if sealed is None or gone <= self._clock():
+            return None
+        new = revised(entry, sealed.facts, change)
+        if new is None:
+            return None
+        self._entries[entry] = (gone, sealed._replace(facts=new[1]))
+        return new[0]
+
+    async def members(self, group: str) -> list[str]:
+        return [record.facts.entry async for record in self.scan() if record.facts.group == group]
 
     async def delete(self, entries: Sequence[str]) -> int:
         self._require_open()
@@ -55,9 +71,25 @@ class MemoryBodies:
         self._require_open()
         return self._settings.setdefault(name, value)
 
-    async def sweep(self, now: float) -> int:
-        """Delete what is past its `gone` time; how many."""
+    async def put(self, name: str, value: bytes) -> None:
         self._require_open()
+        self._settings[name] = value
+
+    async def get(self, name: str) -> bytes | None:
+        self._require_open()
+        return self._settings.get(name)
+
+    async def count(self, name: str, until: float) -> int:
+        self._require_open()
+        times, gone = self._counts.get(name, (0, 0.0))
+        times = times if gone > self._clock() else 0
+        self._counts[name] = (times + 1, until)
+        return times
+
+    async def sweep(self, now: float) -> int:
+        """Delete what is past its `gone` time; how many entries."""
+        self._require_open()
+        self._counts = {name: held for name, held in self._counts.items() if held[1] > now}
         past = [entry for entry, (gone, _) in self._entries.items() if gone <= now]
         return await self.delete(past)
 
@@ -68,6 +100,7 @@ class MemoryBodies:
         self._closed = True
         self._entries.clear()
         self._settings.clear()
+        self._counts.clear()
 
     def _require_open(self) -> None:
         if self._closed:

@@ -8,6 +8,7 @@ URL's password.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from functools import partial
@@ -17,16 +18,17 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, WatchError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from index.codec import Sealed, seal, unseal, unseal_facts
+from index.codec import Sealed, revised, seal, unseal, unseal_facts
 from index.errors import SetupError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from index.ports import Record
+    from policies.values import Facts
 
 T = TypeVar("T")
 
@@ -37,6 +39,10 @@ READ_BATCH = 64
 WRITERS = 8
 SCAN_COUNT = 256
 DELETE_COUNT = 500
+# Tries of a change that others keep forestalling.
+AMENDS = 20
+# Notes of about a second lie in one hash: numbers hold milliseconds above their lowest 22 bits.
+NOTES_TOGETHER = 32
 TRIPS_AFTER = 3
 REST_SECONDS = 1.0
 
@@ -46,7 +52,10 @@ _LATER = ("redis+cluster", "redis+sentinel", "rediss+cluster", "rediss+sentinel"
 
 
 class RedisBodies:
-    """The `Bodies` port over one Redis server. Belongs to the event loop that first uses it."""
+    """The `Bodies` and `Notes` ports over one Redis server, for the event loop that first uses it.
+
+    The members of an answer group stand in a set of their own, so that one call finds them all.
+    """
 
     shared = True
 
@@ -64,6 +73,9 @@ class RedisBodies:
         self._writes = writes
         self._entry = f"{namespace}:e:"
         self._setting = f"{namespace}:m:"
+        self._group = f"{namespace}:g:"
+        self._note = f"{namespace}:n:"
+        self._counter = f"{namespace}:c:"
         self._clock = clock
         self._breaker = _Breaker(monotonic)
         self._slots = asyncio.Semaphore(WRITERS)
@@ -120,6 +132,19 @@ class RedisBodies:
                 await pipe.execute()
 
         await self._change(put)
+        await self._join(record.facts)
+
+    async def amend(self, entry: str, change: Callable[[Facts], Facts]) -> Facts | None:
+        new = await self._change(partial(self._amend, entry, change))
+        if new is not None:
+            await self._join(new)
+        return new
+
+    async def members(self, group: str) -> list[str]:
+        async def named() -> set[bytes]:
+            return cast("set[bytes]", await self._writes.smembers(self._group + group))
+
+        return sorted(name.decode("utf-8", "replace") for name in await self._change(named))
 
     async def delete(self, entries: Sequence[str]) -> int:
         keys = [self._key(entry) for entry in dict.fromkeys(entries)]
@@ -155,6 +180,61 @@ class RedisBodies:
             raise StoreError(f"store {self.where}: {key} vanished while being read; try again")
         return standing
 
+    async def put(self, name: str, value: bytes) -> None:
+        await self._change(partial(self._writes.set, self._setting + name, value))
+
+    async def get(self, name: str) -> bytes | None:
+        async def standing() -> bytes | None:
+            return cast("bytes | None", await self._writes.get(self._setting + name))
+
+        return await self._change(standing)
+
+    async def note(self, notes: Mapping[int, bytes], seconds: float) -> None:
+        together: dict[str, dict[bytes, bytes]] = {}
+        for number, value in notes.items():
+            together.setdefault(self._page_of(number), {})[b"%x" % number] = value
+
+        async def put() -> None:
+            async with self._writes.pipeline(transaction=False) as pipe:
+                for key, fields in together.items():
+                    pipe.hset(key, mapping=fields)  # type: ignore[arg-type]
+                    pipe.pexpire(key, int(seconds * 1000))
+                await pipe.execute()
+
+        await self._change(put)
+
+    async def noted(self, number: int) -> bytes | None:
+        async def standing() -> bytes | None:
+            found = await self._writes.hmget(self._page_of(number), [f"{number:x}"])
+            return cast("bytes | None", found[0])
+
+        return await self._change(standing)
+
+    async def ruled(self, number: int, ruling: bytes | None = None) -> bytes | None:
+        key, field = self._page_of(number), f"{number:x}!"
+
+        async def first() -> bytes | None:
+            # A page that has gone meanwhile must not come back without an expiry.
+            if ruling is not None and await self._writes.pttl(key) > 0:
+                await self._writes.hsetnx(key, field, ruling)
+            return cast("bytes | None", (await self._writes.hmget(key, [field]))[0])
+
+        return await self._change(first)
+
+    async def count(self, name: str, until: float) -> int:
+        key = f"{self._counter}{name}"
+
+        async def counted() -> int:
+            async with self._reads.pipeline(transaction=True) as pipe:
+                pipe.incr(key)
+                pipe.pexpireat(key, int(until * 1000))
+                times, _ = await pipe.execute()
+            return int(times) - 1
+
+        # A request waits for it, so with the patience of a look-up.
+        self._require_open()
+        return await self._reach(counted)
+
     async def sweep(self, now: float) -> int:  # noqa: ARG002 - the server expires by itself
         """Nothing to do; 0."""
         self._require_open()
@@ -179,6 +259,43 @@ class RedisBodies:
 
     def _key(self, entry: str) -> str:
         return self._entry + entry
+
+    def _page_of(self, number: int) -> str:
+        return f"{self._note}{number >> NOTES_TOGETHER:x}"
+
+    async def _amend(self, entry: str, change: Callable[[Facts], Facts]) -> Facts | None:
+        """Raises StoreError where others change the entry all the time."""
+        key = self._key(entry)
+        async with self._writes.pipeline(transaction=True) as pipe:
+            for _ in range(AMENDS):
+                await pipe.watch(key)
+                found = await pipe.hmget(key, ["facts", "body"])
+                known, body = cast("list[bytes | None]", found)
+                new = None if known is None or body is None else revised(entry, known, change)
+                if new is None or new[0].gone <= self._clock():
+                    return None
+                pipe.multi()  # type: ignore[no-untyped-call]
+                pipe.hset(key, "facts", new[1])
+                # Should the key have gone all the same, what is written goes with it.
+                pipe.pexpireat(key, int(new[0].gone * 1000))
+                with contextlib.suppress(WatchError):
+                    await pipe.execute()
+                    return new[0]
+        raise StoreError(f"store {self.where}: {key} is changed by others all the time; try again")
+
+    async def _join(self, facts: Facts) -> None:
+        """Put an entry on its group's list, which lasts as long as the last of them."""
+        if not facts.group:
+            return
+        key, until = self._group + facts.group, int(facts.gone * 1000)
+
+        async def put() -> None:
+            await self._writes.sadd(key, facts.entry)
+            left = await self._writes.pttl(key)
+            if left < 0 or self._clock() * 1000 + left < until:
+                await self._writes.pexpireat(key, until)
+
+        await self._change(put)
 
     async def _unlink(self, keys: Sequence[str]) -> int:
         return int(await self._writes.unlink(*keys))

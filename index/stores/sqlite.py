@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from index import database
-from index.codec import Sealed, seal, unseal, unseal_facts
+from index.codec import Sealed, revised, seal, unseal, unseal_facts
 from index.errors import StoreError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from index.ports import Record
+    from policies.values import Facts
 
 T = TypeVar("T")
 
@@ -48,9 +49,15 @@ LAYOUT = database.Layout(
             "CREATE INDEX entries_gone ON entries (gone)",
             "CREATE TABLE settings (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
         ),
+        (
+            """CREATE TABLE counts (name TEXT PRIMARY KEY, times INTEGER NOT NULL,
+                 gone REAL NOT NULL) WITHOUT ROWID""",
+            "CREATE INDEX counts_gone ON counts (gone)",
+        ),
     ),
 )
 _READ = "SELECT gone, facts, vector, body FROM entries WHERE entry = ?"
+_FACTS = "SELECT facts FROM entries WHERE entry = ? AND gone > ?"
 _SCAN = """SELECT id, entry, facts, vector FROM entries
            WHERE id > ? AND gone > ? ORDER BY id LIMIT ?"""
 _WRITE = """INSERT INTO entries (entry, gone, facts, vector, body) VALUES (?, ?, ?, ?, ?)
@@ -103,6 +110,20 @@ class SqliteBodies:
         row = (record.facts.entry, record.facts.gone, *sealed)
         await self._change(lambda db: db.execute(_WRITE, row), len(sealed.body))
 
+    async def amend(self, entry: str, change: Callable[[Facts], Facts]) -> Facts | None:
+        def amended(db: sqlite3.Connection) -> Facts | None:
+            row = db.execute(_FACTS, (entry, self._clock())).fetchone()
+            new = None if row is None else revised(entry, bytes(row[0]), change)
+            if new is None:
+                return None
+            db.execute("UPDATE entries SET facts = ? WHERE entry = ?", (new[1], entry))
+            return new[0]
+
+        return await self._change(amended)
+
+    async def members(self, group: str) -> list[str]:
+        return [record.facts.entry async for record in self.scan() if record.facts.group == group]
+
     async def delete(self, entries: Sequence[str]) -> int:
         rows = [(entry,) for entry in entries]
         sql = "DELETE FROM entries WHERE entry = ?"
@@ -135,8 +156,31 @@ class SqliteBodies:
 
         return await self._change(first)
 
+    async def put(self, name: str, value: bytes) -> None:
+        row = (name, value)
+        sql = "INSERT OR REPLACE INTO settings VALUES (?, ?)"
+        await self._change(lambda db: db.execute(sql, row), len(value))
+
+    async def get(self, name: str) -> bytes | None:
+        rows = self._select("SELECT value FROM settings WHERE name = ?", (name,))
+        return bytes(rows[0][0]) if rows else None
+
+    async def count(self, name: str, until: float) -> int:
+        now = self._clock()
+
+        def counted(db: sqlite3.Connection) -> int:
+            held = db.execute("SELECT times, gone FROM counts WHERE name = ?", (name,)).fetchone()
+            times: int = held[0] if held is not None and held[1] > now else 0
+            row = (name, times + 1, until)
+            db.execute("INSERT OR REPLACE INTO counts VALUES (?, ?, ?)", row)
+            return times
+
+        return await self._change(counted)
+
     async def sweep(self, now: float) -> int:
-        """Delete what is past its `gone` time, in slices between which others write; how many."""
+        """Delete what is past its `gone` time, in slices between which others write; how many
+        entries."""
+        await self._change(lambda db: db.execute("DELETE FROM counts WHERE gone <= ?", (now,)))
         total = 0
         while True:
             removed = await self._change(lambda db: db.execute(_SWEEP, (now, SWEEP)).rowcount)

@@ -13,9 +13,10 @@ from policies.verdicts import Reason
 from proxy.dialects import chunks, fields
 from proxy.dialects.canonical import digest, encode
 from proxy.dialects.chunks import Chunked, Shape
-from proxy.dialects.reading import chain, is_json, named_user, pieces
+from proxy.dialects.reading import before, chain, is_json, named_user, pieces, said, worded
 
 if TYPE_CHECKING:
+    from policies.values import Turn
     from proxy.dialects.ports import Form, Frame
 
 SYSTEM = frozenset({"system", "developer"})
@@ -51,6 +52,7 @@ class Chat(Chunked):
                 encode(last, floats=around.floats),
             ),
             chain=chain(turns, around),
+            before=before(turns, around),
             text=text,
             turns=sum(1 for turn in turns if turn.get("role") == "user"),
             stream=form.stream,
@@ -66,6 +68,11 @@ class Chat(Chunked):
 
     def render(self, answer: bytes, *, streamed: bool, form: Form) -> bytes:
         return chunks.render(answer, streamed, form, SHAPE)
+
+    def said(self, answer: bytes, *, streamed: bool) -> str | None:
+        choice = chunks.only(answer, streamed, SHAPE)
+        message = choice["message"] if choice else {}
+        return None if _says_more(message) else worded(message.get("content"))
 
 
 Parts: TypeAlias = tuple[list[Any], list[dict[str, Any]], Any, str, Reason | None]
@@ -262,4 +269,14 @@ def _deltas(choice: dict[str, Any], position: int) -> list[dict[str, Any]]:
     return made
 
 
-SHAPE = Shape("chat.completion", "chat.completion.chunk", _fold_choice, _deltas)
+def _said(choice: dict[str, Any]) -> Turn | None:
+    message = choice["message"]
+    return None if _says_more(message) else said(message.get("content"))
+
+
+def _says_more(message: dict[str, Any]) -> bool:
+    """Whether a message holds more than its content."""
+    return any(message.get(key) for key in ("tool_calls", "function_call", "audio"))
+
+
+SHAPE = Shape("chat.completion", "chat.completion.chunk", _fold_choice, _deltas, _said)

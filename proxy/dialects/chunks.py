@@ -21,6 +21,8 @@ from proxy.sse import Event, events, frame
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from policies.values import Turn
+
 DONE = b"[DONE]"
 _PADDING = "obfuscation"
 _PER_CHUNK = frozenset({"choices", _PADDING})
@@ -31,13 +33,15 @@ class Shape(NamedTuple):
     """What one API calls its bodies and chunks, and how a choice goes from one to the other.
 
     `fold` adds a chunk's choice to the choices so far, by index; `spread` makes a body's choice,
-    which stands at that position, into those of chunks.
+    which stands at that position, into those of chunks. `said` is the turn that a good choice
+    becomes in the conversation that goes on.
     """
 
     body: str
     chunk: str
     fold: Callable[[dict[int, dict[str, Any]], dict[str, Any]], None]
     spread: Callable[[dict[str, Any], int], list[dict[str, Any]]]
+    said: Callable[[dict[str, Any]], Turn | None]
 
 
 class Chunked:
@@ -90,12 +94,15 @@ def judge(
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return AnswerFacts(size, Reason.INVALID_JSON)
     usage = whole.get("usage") if isinstance(whole, dict) else None
+    refusal = _fault(whole, fault)
+    choices = whole["choices"] if whole and refusal is None else []
     return AnswerFacts(
         size,
-        _fault(whole, fault),
+        refusal,
         tokens_in=count(usage, "prompt_tokens"),
         tokens_out=count(usage, "completion_tokens"),
         has_usage=isinstance(usage, dict),
+        said=shape.said(choices[0]) if len(choices) == 1 else None,
     )
 
 
@@ -109,6 +116,13 @@ def render(answer: bytes, streamed: bool, form: Form, shape: Shape) -> bytes:
     if whole is None:
         raise ValueError("a stored stream has no end")
     return orjson.dumps(whole)
+
+
+def only(answer: bytes, streamed: bool, shape: Shape) -> dict[str, Any] | None:
+    """The one choice of an answer; None where there are several, or none."""
+    whole = accumulate(answer, shape) if streamed else orjson.loads(answer)
+    choices = whole["choices"] if whole is not None else []
+    return choices[0] if len(choices) == 1 else None
 
 
 def accumulate(stream: bytes, shape: Shape) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from policies.verdicts import Reason
 from proxy.dialects import chunks, fields
 from proxy.dialects.canonical import digest, encode
 from proxy.dialects.chunks import Chunked, Shape
-from proxy.dialects.reading import chain, is_json, named_user, pieces
+from proxy.dialects.reading import before, chain, is_json, named_user, pieces, said, worded
 
 if TYPE_CHECKING:
     from proxy.dialects.ports import Form, Frame
@@ -46,6 +46,7 @@ class Completions(Chunked):
                 encode(kept, floats=around.floats),
             ),
             chain=chain([], around),
+            before=before([], around),
             text=text or "",
             stream=form.stream,
             wants_usage=form.usage,
@@ -60,6 +61,10 @@ class Completions(Chunked):
 
     def render(self, answer: bytes, *, streamed: bool, form: Form) -> bytes:
         return chunks.render(answer, streamed, form, SHAPE)
+
+    def said(self, answer: bytes, *, streamed: bool) -> str | None:
+        choice = chunks.only(answer, streamed, SHAPE)
+        return worded(choice["text"]) if choice else None
 
 
 def _split(body: dict[str, Any]) -> tuple[Any, str | None, Reason | None]:
@@ -142,4 +147,6 @@ def _spread(choice: dict[str, Any], position: int) -> list[dict[str, Any]]:
     return [*made, {"text": ""} | bare | {k: v for k, v in choice.items() if k != "text"}]
 
 
-SHAPE = Shape("text_completion", "text_completion", _fold_choice, _spread)
+SHAPE = Shape(
+    "text_completion", "text_completion", _fold_choice, _spread, lambda choice: said(choice["text"])
+)

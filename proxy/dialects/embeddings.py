@@ -102,6 +102,10 @@ class Embeddings(Chunked):
     def render(self, answer: bytes, *, streamed: bool, form: Form) -> bytes:  # noqa: ARG002 - the port's shape
         return answer
 
+    def said(self, answer: bytes, *, streamed: bool) -> str | None:  # noqa: ARG002 - the port's shape
+        """Vectors are no text."""
+        return None
+
 
 # -- requests ------------------------------------------------------------------------------------
 

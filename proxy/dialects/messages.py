@@ -17,7 +17,7 @@ from proxy.dialects import fields
 from proxy.dialects.canonical import MAX_DEPTH, depth, digest, encode, parse
 from proxy.dialects.envelope import anthropic_error
 from proxy.dialects.ports import Ending, Form, Frame
-from proxy.dialects.reading import chain, count, is_json, named_user, pieces
+from proxy.dialects.reading import before, chain, count, is_json, named_user, pieces, said, worded
 from proxy.sse import Event, events, frame
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ class Messages:
                 encode(last, floats=around.floats),
             ),
             chain=chain(turns, around),
+            before=before(turns, around),
             text=text,
             turns=sum(1 for turn in turns if turn["role"] == "user"),
             stream=form.stream,
@@ -125,19 +126,25 @@ class Messages:
             return AnswerFacts(size, Reason.INVALID_JSON)
         if not isinstance(whole, dict):
             return AnswerFacts(size, Reason.INCOMPLETE)
-        usage = whole.get("usage")
+        usage, refusal = whole.get("usage"), _fault(whole, query, strict)
         return AnswerFacts(
             size,
-            _fault(whole, query, strict),
+            refusal,
             tokens_in=sum(count(usage, key) for key in _INPUT_TOKENS),
             tokens_out=count(usage, "output_tokens"),
             has_usage=isinstance(usage, dict),
+            said=said(whole["content"]) if refusal is None else None,
         )
 
     def render(self, answer: bytes, *, streamed: bool, form: Form) -> bytes:
         if streamed:
             return _replay(answer) if form.stream else _body(answer)
         return _stream(_parse(answer)) if form.stream else answer
+
+    def said(self, answer: bytes, *, streamed: bool) -> str | None:
+        whole = _accumulate(answer) if streamed else _parse(answer)
+        content = whole["content"] if whole is not None else []
+        return worded([block for block in content if block["type"] not in _SILENT_BLOCKS])
 
     def ended(self, event: Event) -> bool:
         return (
@@ -399,8 +406,8 @@ class _Growing:
 
     def message(self) -> dict[str, Any]:
         """The whole. A call's input that is no JSON stays text, which no call may have."""
-        for (index, member), said in self._said.items():
-            block, text = self._content[index], "".join(said)
+        for (index, member), parts in self._said.items():
+            block, text = self._content[index], "".join(parts)
             if member != "input":
                 block[member] += text
             elif text:

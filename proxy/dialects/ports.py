@@ -91,6 +91,12 @@ class Dialect(Protocol):
     def render(self, answer: bytes, *, streamed: bool, form: Form) -> bytes:
         """A stored answer in the caller's form."""
 
+    def said(self, answer: bytes, *, streamed: bool) -> str | None:
+        """A whole good answer's text, for comparing; None where it holds anything else, or several.
+
+        May raise what `render` does.
+        """
+
     def ended(self, event: Event) -> bool:
         """Whether this is the API's own terminal event of a good answer. Asked for each event, so
         cheap."""

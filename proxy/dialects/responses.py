@@ -17,7 +17,7 @@ from proxy.dialects import fields
 from proxy.dialects.canonical import MAX_DEPTH, BadBody, depth, digest, encode
 from proxy.dialects.envelope import openai_error
 from proxy.dialects.ports import Ending, Form, Frame
-from proxy.dialects.reading import chain, count, is_json, named_user, pieces
+from proxy.dialects.reading import before, chain, count, is_json, named_user, pieces, said, worded
 from proxy.sse import Event, events, frame
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ class Responses:
                 encode(parts.last, floats=around.floats),
             ),
             chain=chain(list(parts.turns), around),
+            before=before(list(parts.turns), around),
             text=parts.text,
             turns=sum(1 for turn in parts.turns if turn.get("role") == "user"),
             stream=form.stream,
@@ -131,13 +132,14 @@ class Responses:
             return AnswerFacts(size, Reason.INVALID_JSON)
         if not isinstance(whole, dict):
             return AnswerFacts(size, Reason.INCOMPLETE)
-        usage = whole.get("usage")
+        usage, refusal = whole.get("usage"), _fault(whole, query, strict)
         return AnswerFacts(
             size,
-            _fault(whole, query, strict),
+            refusal,
             tokens_in=count(usage, "input_tokens"),
             tokens_out=count(usage, "output_tokens"),
             has_usage=isinstance(usage, dict),
+            said=said(_content(whole["output"])) if refusal is None else None,
         )
 
     def render(self, answer: bytes, *, streamed: bool, form: Form) -> bytes:
@@ -150,6 +152,10 @@ class Responses:
             return _stream(addressed)
         # To the byte what upstream said, where nothing of it is another caller's.
         return orjson.dumps(addressed) if streamed or addressed != whole else answer
+
+    def said(self, answer: bytes, *, streamed: bool) -> str | None:
+        whole = _final(answer) if streamed else orjson.loads(answer)
+        return worded(_content(whole["output"]))
 
     def ended(self, event: Event) -> bool:
         return _end(event) is not None
@@ -305,6 +311,13 @@ def _fault(whole: dict[str, Any], query: Query, strict: bool) -> Reason | None:
     if not isinstance(whole.get("id"), str) or depth(whole) > MAX_DEPTH:
         return Reason.INVALID_JSON
     return _output_fault(output, query, strict)
+
+
+def _content(output: list[Any]) -> Any:
+    """What the one message says; beside calls or other messages it is not all there is."""
+    items = [item for item in output if item["type"] != "reasoning"]
+    single = len(items) == 1 and items[0]["type"] == "message"
+    return items[0]["content"] if single else None
 
 
 def _output_fault(output: list[Any], query: Query, strict: bool) -> Reason | None:

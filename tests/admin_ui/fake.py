@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from admin_ui.console import Overview, Tally
-from policies.record import Decision
+from policies.record import Comparison, Decision
 
 if TYPE_CHECKING:
     from admin_ui.console import Question, Selection
@@ -34,6 +34,9 @@ class FakeConsole:
         self.facts = Overview(seconds=3600.0, total=Tally())
         self.rows: list[Decision] = []
         self.kept: list[dict[str, Any]] = []
+        self.said: list[dict[str, Any]] = []
+        self.taught: dict[str, Any] = {"labels": 0, "bounds": []}
+        self.compared: list[Comparison] = []
         self.story: dict[str, Any] = {"outcome": "miss", "reason": "empty", "category": "default"}
         self.rules: dict[str, Any] = {"version": "1", "defaults": {"ttl": 86400}}
         self.asked: list[Any] = []
@@ -57,6 +60,24 @@ class FakeConsole:
         if not dry_run:
             self.kept = [entry for entry in self.kept if entry not in found]
         return len(found)
+
+    async def learned(self) -> dict[str, Any]:
+        return self.taught
+
+    async def comparisons(self, limit: int) -> list[Comparison]:
+        return self.compared[:limit]
+
+    async def unlearn(self, category: str) -> bool:
+        self.asked.append(category)
+        return category == "code"
+
+    async def verdicts(self, limit: int) -> list[dict[str, Any]]:
+        self.asked.append(limit)
+        return self.said[:limit]
+
+    async def review(self, entry: str, *, good: bool) -> bool:
+        self.asked.append((entry, good))
+        return any(one["entry"] == entry for one in self.kept)
 
     async def explain(self, question: Question) -> dict[str, Any]:
         self.asked.append(question)

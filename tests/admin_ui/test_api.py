@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from admin_ui.console import Overview, Question, Selection, Tally
+from policies.record import Comparison
 from tests.admin_ui.fake import decision, entry
 
 if TYPE_CHECKING:
@@ -104,6 +105,82 @@ def test_purge_needs_a_selection(program: TestClient, console: FakeConsole) -> N
     assert console.asked == []
 
 
+def test_labels(program: TestClient, console: FakeConsole) -> None:
+    """Verdicts come newest first, and their ids keep every digit."""
+    big = 2**62 + 1
+    console.said = [{"id": big, "at": 5.0, "good": False, "entry": "e", "note": "no"}, {"id": 1}]
+    told = program.get("/api/labels?limit=1").json()
+    assert told == {
+        "verdicts": [{"id": str(big), "at": 5.0, "good": False, "entry": "e", "note": "no"}]
+    }
+    assert console.asked == [1]
+
+
+def test_review(program: TestClient, console: FakeConsole) -> None:
+    """A verdict of the operator reaches the console; one on nothing is a 404."""
+    console.kept = [entry(1, "a")]
+    for word in ("good", "bad"):
+        body = {"entry": f"{1:032x}", "verdict": word}
+        assert program.post("/api/labels", json=body).json() == {"reviewed": True}
+    assert console.asked == [(f"{1:032x}", True), (f"{1:032x}", False)]
+    body = {"entry": f"{2:032x}", "verdict": "good"}
+    assert program.post("/api/labels", json=body).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {}, {"entry": f"{1:032x}"}, {"entry": "x", "verdict": "good"},
+        {"entry": f"{1:032x}", "verdict": "fine"},
+        {"entry": f"{1:032x}", "verdict": "good", "more": 1},
+    ],
+)  # fmt: skip
+def test_review_refuses(program: TestClient, console: FakeConsole, body: dict[str, object]) -> None:
+    """What is no review changes nothing."""
+    assert program.post("/api/labels", json=body).status_code == 422
+    assert console.asked == []
+
+
+def test_learned(program: TestClient, console: FakeConsole) -> None:
+    """What was learned is passed on as it is told."""
+    console.taught = {"labels": 7, "bounds": [{"bound": 0.02, "certified": False}]}
+    assert program.get("/api/learned").json() == console.taught
+
+
+def test_comparisons(program: TestClient, console: FakeConsole) -> None:
+    """What judges said comes newest first, as many as asked for, with every digit of the ids."""
+    big = 2**62 + 1
+    told = Comparison(big, 5.0, "code", "e", "n", 0.9, None, 1.0, False, True, False, "judge: text")
+    console.compared = [told, told._replace(id=1)]
+    (row,) = program.get("/api/learned/labels?limit=1").json()["labels"]
+    assert row == told._asdict() | {"id": str(big)}
+
+
+@pytest.mark.parametrize("limit", ["0", "100001", "many"])
+def test_comparisons_refuse_a_bad_limit(program: TestClient, limit: str) -> None:
+    """The journal is never asked for more than it keeps."""
+    assert program.get(f"/api/learned/labels?limit={limit}").status_code == 422
+
+
+def test_forgetting_what_was_learned(program: TestClient, console: FakeConsole) -> None:
+    """One category's labels go; a category that does not exist is a 404."""
+    answer = program.post("/api/learned/forget", json={"category": "code"})
+    assert answer.json() == {"forgotten": "code"}
+    answer = program.post("/api/learned/forget", json={"category": "nowhere"})
+    assert answer.status_code == 404
+    assert "/api/categories" in answer.text
+    assert console.asked == ["code", "nowhere"]
+
+
+@pytest.mark.parametrize("body", [{}, {"category": "x" * 41}, {"category": "code", "all": True}])
+def test_forgetting_refuses(
+    program: TestClient, console: FakeConsole, body: dict[str, object]
+) -> None:
+    """What names no category forgets nothing."""
+    assert program.post("/api/learned/forget", json=body).status_code == 422
+    assert console.asked == []
+
+
 def test_explain(program: TestClient, console: FakeConsole) -> None:
     """The question reaches the console as asked, and the story comes back."""
     body = {"prompt": "Why?", "model": "m", "system": "s", "history": [["user", "Hi"]]}
@@ -140,7 +217,7 @@ def test_openapi_lists_the_api(program: TestClient) -> None:
     schema = program.get("/api/openapi.json").json()
     assert set(schema["paths"]) == {
         "/api/overview", "/api/categories", "/api/decisions", "/api/entries",
-        "/api/entries/{entry}", "/api/entries/purge", "/api/explain", "/api/policy",
-        "/api/health", "/metrics",
+        "/api/entries/{entry}", "/api/entries/purge", "/api/explain", "/api/labels", "/api/learned",
+        "/api/learned/labels", "/api/learned/forget", "/api/policy", "/api/health", "/metrics",
     }  # fmt: skip
     assert schema["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 PAGES = ["/", "/decisions", "/entries", "/entries/purge", "/explain", "/policy", "/health", "/api"]
 FACTS = ["/api/overview", "/api/categories", "/api/decisions", "/api/entries", "/api/policy",
-         "/api/health", "/api/openapi.json", "/metrics"]  # fmt: skip
+         "/api/labels", "/api/learned", "/api/learned/labels", "/api/health", "/api/openapi.json",
+         "/metrics"]  # fmt: skip
 MUTATIONS = [
     ("POST", "/api/entries/purge"),
+    ("POST", "/api/labels"),
+    ("POST", "/api/learned/forget"),
     ("POST", "/api/explain"),
     ("DELETE", f"/api/entries/{ENTRY}"),
     ("POST", "/entries/purge"),

@@ -7,6 +7,7 @@ import sqlite3
 import time
 import uuid
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -161,6 +162,60 @@ async def test_overwriting_leaves_nothing_of_the_old(bench: Bench) -> None:
     assert len([r async for r in bench.bodies.scan()]) == 1
 
 
+async def test_amended_facts_stand_beside_the_same_body(bench: Bench) -> None:
+    """Facts change in place: body and vector stay, the whole record reads and scans as changed."""
+    await bench.bodies.write(record(1))
+    told = await bench.bodies.amend(name(1), lambda facts: replace(facts, flagged=True))
+    assert told == replace(record(1).facts, flagged=True)
+    back = await bench.bodies.read(name(1))
+    assert back is not None
+    assert (back.facts, back.body) == (told, b"answer")
+    assert back.vector is not None
+    assert back.vector.tolist() == VECTOR.tolist()
+    assert [r.facts.flagged async for r in bench.bodies.scan()] == [True]
+
+
+async def test_amending_brings_nothing_back(bench: Bench) -> None:
+    """What was never there, was deleted or is past its time stays away, and so does damage."""
+    await bench.bodies.write(record(1))
+    await bench.bodies.delete([name(1)])
+    await bench.bodies.write(record(2, gone=NOW + 10))
+    await bench.bodies.write(record(3))
+    bench.harm(name(3), "facts", b"\x01damaged")
+    bench.now = NOW + 10
+    for number in (1, 2, 3, 4):
+        assert await bench.bodies.amend(name(number), lambda facts: facts) is None
+        assert await bench.bodies.read(name(number)) is None
+    assert [r async for r in bench.bodies.scan()] == []
+
+
+async def test_no_amendment_is_lost(bench: Bench) -> None:
+    """Of changes made at the same time each builds on the one before it."""
+    await bench.bodies.write(record(1))
+
+    def counted(facts: Facts) -> Facts:
+        return replace(facts, labels=(*facts.labels, (0.5, True)))
+
+    await asyncio.gather(*(bench.bodies.amend(name(1), counted) for _ in range(8)))
+    back = await bench.bodies.read(name(1))
+    assert back is not None
+    assert len(back.facts.labels) == 8
+
+
+async def test_the_members_of_a_group(bench: Bench) -> None:
+    """Who was written or amended into a group is found by it; other groups and loners are not."""
+    first = record(1)
+    await bench.bodies.write(first)
+    grown = record(2)
+    await bench.bodies.write(replace(grown, facts=replace(grown.facts, group=name(1))))
+    await bench.bodies.write(record(3))
+    await bench.bodies.amend(name(3), lambda facts: replace(facts, group=name(1)))
+    other = record(4)
+    await bench.bodies.write(replace(other, facts=replace(other.facts, group=name(9))))
+    assert sorted(await bench.bodies.members(name(1))) == [name(2), name(3)]
+    assert await bench.bodies.members(name(7)) == []
+
+
 async def test_delete_counts_what_existed(bench: Bench) -> None:
     """Unknown and repeated names are not counted; deleted ones are gone."""
     for number in (1, 2, 3):
@@ -206,6 +261,40 @@ async def test_settle_keeps_the_first(bench: Bench) -> None:
     assert told <= set(values)
     assert {await bench.bodies.settle("secret", b"late")} == told
     assert await bench.bodies.settle("other", b"\x00\xff") == b"\x00\xff"
+
+
+async def test_put_replaces_and_get_reads(bench: Bench) -> None:
+    """What was put last stands, a megabyte included; what was settled is read alike."""
+    assert await bench.bodies.get("learned") is None
+    large = bytes(range(256)) * 4096
+    for value in (b"", b"\x00\xff", large):
+        await bench.bodies.put("learned", value)
+        assert await bench.bodies.get("learned") == value
+    assert await bench.bodies.settle("learned", b"late") == large
+    await bench.bodies.settle("secret", b"s")
+    assert await bench.bodies.get("secret") == b"s"
+
+
+async def test_a_count_grows_until_it_is_forgotten(bench: Bench) -> None:
+    """Each call is told how many came before it, of that name and until the last one's time."""
+    names = ("s1", "s2", "s1", "s1")
+    assert [await bench.bodies.count(one, NOW + HOUR) for one in names] == [0, 0, 1, 2]
+    told = await asyncio.gather(*(bench.bodies.count("s3", NOW + HOUR) for _ in range(20)))
+    assert sorted(told) == list(range(20))
+    assert [r async for r in bench.bodies.scan()] == []
+
+
+async def test_a_count_that_is_over_begins_anew(bench: Bench) -> None:
+    """Swept or not, what was to be forgotten is."""
+    for swept in (False, True):
+        await bench.bodies.count(f"{swept}", time.time() + 0.05)
+        await bench.bodies.count("stays", NOW + HOUR)
+        bench.now = max(bench.now, time.time()) + 0.05
+        await asyncio.sleep(0.1)
+        if swept:
+            await bench.bodies.sweep(bench.now)
+        assert await bench.bodies.count(f"{swept}", NOW + HOUR) == 0
+    assert await bench.bodies.count("stays", NOW + HOUR) == 2
 
 
 async def test_settings_are_no_entries(bench: Bench) -> None:
@@ -268,6 +357,10 @@ async def test_a_closed_store_says_so(bench: Bench) -> None:
         bench.bodies.write(record(1)),
         bench.bodies.delete([name(1)]),
         bench.bodies.settle("a", b"b"),
+        bench.bodies.put("a", b"b"),
+        bench.bodies.get("a"),
+        bench.bodies.amend(name(1), lambda facts: facts),
+        bench.bodies.members(name(1)),
         bench.bodies.check(),
     ):
         with pytest.raises(StoreError, match="closed; open it again"):

@@ -8,10 +8,10 @@ import numpy as np
 import orjson
 import pytest
 
-from index.codec import Sealed, seal, unpack_vector, unseal, unseal_facts
+from index.codec import Sealed, revised, seal, unpack_vector, unseal, unseal_facts
 from index.errors import StoreError
 from index.ports import Record
-from policies.values import Facts
+from policies.values import Facts, Turn
 
 ENTRY = "00112233445566778899aabbccddeeff"
 FACTS = Facts(
@@ -36,6 +36,10 @@ FACTS = Facts(
     tags=("a", "b"),
     flagged=True,
     pace=(3, 14, 159),
+    group="ffeeddccbbaa99887766554433221100",
+    labels=((0.9375, True), (0.5, False)),
+    before=(Turn("user", "digest", "Was kostet\n„das“?", 3), Turn("assistant", length=7)),
+    said=Turn("assistant", "other", "zwölf", 5),
 )
 RECORD = Record(FACTS, b"\x00\xffbody", np.array([0.6, -0.8], dtype=np.float32))
 
@@ -93,6 +97,27 @@ def test_any_flipped_bit_is_absence(column: str) -> None:
         assert unseal(ENTRY, sealed._replace(**{column: bytes(damaged)})) is None
 
 
+def test_facts_are_revised_beside_the_same_body() -> None:
+    """New facts stand beside the old body and vector, and all three are whole."""
+    sealed = seal(RECORD)
+    made = revised(ENTRY, sealed.facts, lambda facts: replace(facts, flagged=False, labels=()))
+    assert made is not None
+    facts, column = made
+    assert facts == replace(FACTS, flagged=False, labels=())
+    back = unseal(ENTRY, sealed._replace(facts=column))
+    assert back is not None
+    assert (back.facts, back.body) == (facts, RECORD.body)
+
+
+def test_what_is_not_whole_is_not_revised() -> None:
+    """Damaged facts, and those of another entry, are not made whole by a change."""
+    sealed = seal(RECORD)
+    assert revised("f" * 32, sealed.facts, lambda facts: facts) is None
+    assert revised(ENTRY, sealed.facts[:-1], lambda facts: facts) is None
+    with pytest.raises(StoreError, match="not finite"):
+        revised(ENTRY, sealed.facts, lambda facts: replace(facts, gone=float("nan")))
+
+
 @pytest.mark.parametrize("length", [0, 1, 4, 12, 13, 14, 60])
 def test_cut_facts_are_absence(length: int) -> None:
     """A record that ends early reads as None."""
@@ -121,17 +146,18 @@ def test_whole_but_foreign_facts_are_absence(change: dict[str, object]) -> None:
 
 
 def test_facts_from_before_a_field_are_read() -> None:
-    """An entry that an older release wrote, without the pace of its stream, is still an answer."""
+    """An entry that an older release wrote, with fewer things known of it, is still an answer."""
     from zlib import crc32  # noqa: PLC0415 - used to forge a record
 
     sealed = seal(RECORD)
     older = orjson.loads(sealed.facts[13:])
-    del older["pace"]
+    for later in ("pace", "group", "labels", "before", "said"):
+        del older[later]
     rest = sealed.facts[5:13] + orjson.dumps(older)
     facts = sealed.facts[:1] + crc32(rest).to_bytes(4, "little") + rest
     back = unseal(ENTRY, Sealed(facts, sealed.vector, sealed.body))
     assert back is not None
-    assert back.facts == replace(FACTS, pace=())
+    assert back.facts == replace(FACTS, pace=(), group="", labels=(), before=(), said=None)
 
 
 def test_a_record_under_another_name_is_absence() -> None:

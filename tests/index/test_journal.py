@@ -16,8 +16,8 @@ import pytest
 
 from index import journal as module
 from index.errors import StoreError
-from index.journal import Group, Journal, quantile
-from policies.record import Decision
+from index.journal import Group, Journal, Verdict, quantile
+from policies.record import Comparison, Decision
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -56,6 +56,14 @@ def decision(id_: int, **changes: object) -> Decision:
         tokens_in=3,
         tokens_out=5,
     )
+    return plain._replace(**changes)
+
+
+def comparison(id_: int, **changes: object) -> Comparison:
+    plain = Comparison(
+        id=id_, at=1.0, category="faq", entry="e", neighbour="n", similarity=0.9, risk=0.01,
+        propensity=1.0, would=False, vetoed=True, same=True, judge="judge: text",
+    )  # fmt: skip
     return plain._replace(**changes)
 
 
@@ -223,6 +231,74 @@ async def test_a_row_that_no_column_takes(journal: Journal, change: dict[str, ob
     assert (journal.dropped, journal.faults) == (1, 0)
 
 
+async def test_an_upgrade_keeps_old_decisions(tmp_path: Path) -> None:
+    """A file of the first release gains what came since; its rows stay, of unknown risk."""
+    path = tmp_path / "journal.db"
+    with sqlite3.connect(path) as db:
+        for statement in module.LAYOUT.steps[0]:
+            db.execute(statement)
+        db.execute(f"PRAGMA application_id = {module.LAYOUT.mark}")
+        db.execute("PRAGMA user_version = 1")
+        row = decision(5)[: Decision._fields.index("risk")]
+        marks = ", ".join("?" * len(row))
+        db.execute(f"INSERT INTO decisions VALUES ({marks})", row)  # noqa: S608 - marks
+    db.close()
+    journal = Journal.open(path)
+    assert await journal.get(5) == decision(5)._replace(risk=None)
+    await journal.rule(Verdict(5, 1.0, good=True, entry="e", note=""))
+    await journal.compared([comparison(5)])
+    assert await journal.labels(10) == [comparison(5)]
+    await journal.close()
+
+
+async def test_whoever_listens_hears_each_decision(journal: Journal) -> None:
+    """At once, in order."""
+    heard: list[Decision] = []
+    journal.heard = heard.append
+    for number in (1, 2):
+        journal.record(decision(number))
+    assert heard == [decision(1), decision(2)]
+
+
+async def test_a_decision_is_found_by_its_id(journal: Journal) -> None:
+    """Just recorded, or long on disk only; an unknown one is None."""
+    for number in range(1, module.RING + 10):
+        journal.record(decision(number))
+    assert await journal.get(module.RING + 9) == decision(module.RING + 9)
+    assert await journal.get(1) == decision(1)
+    assert await journal.get(module.RING + 10) is None
+
+
+async def test_the_first_verdict_stands(journal: Journal) -> None:
+    """A second one on the same request changes nothing and is told what stands."""
+    first = Verdict(7, 1.0, good=False, entry="e", note="wrong \x00 ü")
+    assert await journal.ruled(7) is None
+    assert await journal.rule(first) == first
+    assert await journal.rule(first._replace(good=True, note="")) == first
+    assert await journal.ruled(7) == first
+    later = Verdict(3, 2.0, good=True, entry="", note="")
+    await journal.rule(later)
+    assert await journal.verdicts(10) == [later, first]
+    assert await journal.verdicts(1) == [later]
+
+
+async def test_verdicts_are_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The requests that are longest ago go first."""
+    monkeypatch.setattr(module, "VERDICTS", 3)
+    for number in range(1, 6):
+        await journal.rule(Verdict(number, float(number), good=True, entry="", note=""))
+    assert sorted(v.id for v in await journal.verdicts(10)) == [3, 4, 5]
+
+
+async def test_a_verdict_that_cannot_be_kept(journal: Journal) -> None:
+    """Text that is none, and a closed file, are faults of the store."""
+    with pytest.raises(StoreError):
+        await journal.rule(Verdict(1, 1.0, good=True, entry="", note="\ud800"))
+    await journal.close()
+    with pytest.raises(StoreError):
+        await journal.rule(Verdict(1, 1.0, good=True, entry="", note=""))
+
+
 async def test_tally_counts_by_group(journal: Journal) -> None:
     """Counts, milliseconds and tokens of each category, reason, outcome and model since a time."""
     journal.record(decision(1, at=10.0))
@@ -349,3 +425,30 @@ async def test_a_killed_process_leaves_a_whole_file(tmp_path: Path) -> None:
     journal = Journal.open(path)
     assert rows(journal)[:1234] == list(range(1234))
     await journal.close()
+
+
+async def test_labels_come_back_newest_first(journal: Journal) -> None:
+    """Every field as it was, types included; one request may have several."""
+    first, second = comparison(7, risk=None, same=False), comparison(7, would=True, vetoed=False)
+    await journal.compared([first])
+    await journal.compared([second])
+    read = await journal.labels(10)
+    assert read == [second, first]
+    assert [type(value) for value in read[0]] == [type(value) for value in second]
+    assert await journal.labels(1) == [second]
+
+
+async def test_labels_are_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest go."""
+    monkeypatch.setattr(module, "VERDICTS", 3)
+    await journal.compared([comparison(number) for number in range(5)])
+    assert [row.id for row in await journal.labels(10)] == [4, 3, 2]
+
+
+async def test_a_label_that_no_column_takes(journal: Journal) -> None:
+    """All of its batch are refused together, and the journal goes on."""
+    with pytest.raises(StoreError):
+        await journal.compared([comparison(1), comparison(2, judge="\ud800")])
+    assert await journal.labels(10) == []
+    await journal.compared([comparison(3)])
+    assert await journal.labels(10) == [comparison(3)]

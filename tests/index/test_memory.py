@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from index import memory as module
+from index import pool, turns
 from index.embedders.hashing import HashingEmbedder
 from index.errors import EmbedderError, StoreError
 from index.memory import Memory
@@ -21,6 +21,7 @@ from index.stores.memory import MemoryBodies
 from index.stores.redis import RedisBodies
 from index.stores.sqlite import SqliteBodies
 from policies import decide
+from policies.context import answered
 from policies.eviction import Held
 from policies.values import (
     Candidate,
@@ -34,6 +35,7 @@ from policies.values import (
     Rules,
     Share,
     Threshold,
+    Turn,
 )
 from policies.verdicts import Bypass, Lookup, Reason
 
@@ -111,11 +113,16 @@ class Troubled(MemoryBodies):
 
 
 def ask(
-    text: str = EGG, *, chain: str = "", user: str | None = None, **directives: object
+    text: str = EGG,
+    *,
+    chain: str = "",
+    before: tuple[Turn, ...] = (),
+    user: str | None = None,
+    **directives: object,
 ) -> Query:
     told = Directives(**directives)  # type: ignore[arg-type]
     owners = Owners("k1", user=user)
-    return Query("openai", "main", "m", owners, b"f", chain, text, directives=told)
+    return Query("openai", "main", "m", owners, b"f", chain, text, before, directives=told)
 
 
 def lookup(query: Query, rules: Rules = RULES) -> Lookup:
@@ -141,6 +148,7 @@ def facts(query: Query, found: Found, **changes: object) -> Facts:
         dialect="openai",
         model="m",
         chain=query.chain,
+        before=query.before,
         text=query.text,
         stored=now,
         expires=now + 3600,
@@ -416,7 +424,7 @@ async def test_equal_texts_after_normalisation_are_one(memory: Memory, embedder:
 
 
 async def test_neighbours_come_best_first(memory: Memory) -> None:
-    """At most eight neighbours, nearest first, each with the cosine of the two vectors."""
+    """At most so many neighbours, nearest first, each with the cosine of the two vectors."""
     texts = [f"How long do I boil {n} eggs in pot number {n}?" for n in range(20)]
     for text in texts:
         await keep(memory, ask(text))
@@ -426,7 +434,7 @@ async def test_neighbours_come_best_first(memory: Memory) -> None:
     true = sorted(
         (float(query @ model.embed(t.lower().rstrip("?")).vector) for t in texts), reverse=True
     )
-    assert [c.score for c in near] == pytest.approx(true[:8], abs=1e-5)
+    assert [c.score for c in near] == pytest.approx(true[: turns.NEIGHBOURS], abs=1e-5)
 
 
 async def test_other_partitions_are_not_searched(memory: Memory) -> None:
@@ -452,7 +460,32 @@ async def test_one_conversation_is_found_among_hundreds(memory: Memory) -> None:
     assert mine in [c.facts for c in near]
     assert [c.score for c in near] == sorted((c.score for c in near), reverse=True)
     stranger = (await find(memory, ask("and in Paris", chain="new"))).near
-    assert len(stranger) == module.NEIGHBOURS
+    assert len(stranger) == turns.NEIGHBOURS
+
+
+async def test_a_conversation_in_other_words_is_found_after_a_restart() -> None:
+    """The store keeps what users said before; it is embedded again only to be compared."""
+    bodies, embedder = MemoryBodies(), Scripted()
+    told = [Turn("user", text="What is Rome?"), answered("A city.")]
+    asked = [replace(told[0], text="What is Rome to you?"), told[1]]
+    first = Memory(embedder, bodies)
+    kept = await keep(first, ask("Is it old?", chain="one", before=tuple(told)))
+    await first.settled()
+    again = Memory(embedder, bodies)
+    await again.load()
+    assert (again.facts(kept.entry), kept.before) == (kept, tuple(told))
+    embedder.calls.clear()
+    query = ask("is it old", chain="two", before=tuple(asked))
+    (near,) = (await find(again, query)).near
+    texts = ("what is rome", "what is rome to you")
+    one, other = (HashingEmbedder(64).embed(text).vector for text in texts)
+    assert near.turns[0] == pytest.approx(float(one @ other))
+    assert near.turns[1:] == (1.0,)
+    assert embedder.calls == ["is it old", "what is rome to you", "what is rome"]
+    (same,) = await again.compared(query, DEFAULTS, RULES, [replace(near, turns=())])
+    assert same == near
+    await first.close()
+    await again.close()
 
 
 @pytest.mark.parametrize(
@@ -517,7 +550,7 @@ async def test_a_hung_embedder_costs_one_budget(
     bodies: Troubled, embedder: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the model hangs requests go on without it, soon without waiting, and recover."""
-    monkeypatch.setattr(module, "EMBED_STALL", 0.2)
+    monkeypatch.setattr(pool, "STALL", 0.2)
     memory = Memory(embedder, bodies, embed_budget=0.05)
     kept = await keep(memory, ask("Kept before"))
     release = threading.Event()

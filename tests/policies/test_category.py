@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from policies.category import FLOOR, MARGIN, Centroids, centroids, declared, nearest
+from policies.category import FLOOR, MARGIN, Centroids, centroids, declared, nearest, twins
 from policies.values import CategoryRules, Directives, Owners, Query, Rules, Threshold, Vector
 
 DEFAULTS = CategoryRules("default", Threshold(0.9), ttl=60)
@@ -217,3 +217,39 @@ def test_the_same_text_is_always_guessed_alike() -> None:
     (guess,) = guesses
     assert guess is not None
     assert (guess.name, guess.best, guess.runner_up) == (None, "a", "b")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "doubt"),
+    [
+        (0.8, 0.2, ""),
+        (FLOOR - 0.01, 0.0, "below 0.3"),
+        (0.5, 0.5, "less than 0.1 apart"),
+        (FLOOR - 0.01, FLOOR - 0.01, "below 0.3"),
+    ],
+)
+def test_a_guess_says_what_it_lacks(first: float, second: float, doubt: str) -> None:
+    """For people who ask why a question fell to the defaults."""
+    guess = nearest(*_scores(first, second))
+    assert guess is not None
+    assert guess.doubt == doubt
+
+
+@pytest.mark.parametrize(
+    ("cosine", "near"), [(1.0, True), (1 - MARGIN + 0.01, True), (1 - MARGIN - 0.01, False)]
+)
+def test_twins_are_nearer_than_the_margin(cosine: float, *, near: bool) -> None:
+    """A question right at one of them would not be ahead of the other by the margin."""
+    other = unit(cosine, (1 - cosine**2) ** 0.5)
+    made = Centroids(("a", "b", "c"), np.stack([unit(1, 0), other, unit(-1, 0)]))
+    found = twins(made)
+    assert [(one, two) for one, two, _ in found] == ([("a", "b")] if near else [])
+    guess = nearest(unit(1, 0), Centroids(("a", "b"), made.rows[:2]))
+    assert guess is not None
+    assert (guess.name is None) is near
+
+
+def test_nothing_has_no_twins() -> None:
+    """No category with examples, and only one."""
+    assert twins(centroids({})) == []
+    assert twins(centroids({"a": [unit(1, 0)]})) == []

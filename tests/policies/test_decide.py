@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies import decide
+from policies.context import answered
+from policies.features import NAMES
 from policies.values import (
     AnswerFacts,
     Candidate,
@@ -28,8 +30,10 @@ from policies.values import (
     Share,
     Snapshot,
     Threshold,
+    Turn,
 )
 from policies.verdicts import BYPASSES, Admit, Bypass, Forward, Lookup, Reason, Refuse, Serve
+from policies.verified import Learned, Standing
 
 NOW = 10_000.0
 GUARDS = ("numbers", "negation", "entities", "units", "order")
@@ -155,6 +159,42 @@ def test_no_cache_is_not_read_but_kept() -> None:
 def test_meaning_is_used_only_where_it_may(query: Query, reason: Reason | None) -> None:
     """Tools, other scripts, long texts and personal questions of nobody are matched exactly."""
     assert lookup(query).semantic == reason
+
+
+TOLD = Turn("user", text="Somebody closed my account")
+
+
+@pytest.mark.parametrize(
+    ("before", "directives", "reason"),
+    [
+        ((TOLD,), Directives(), Reason.CATEGORY_OFF),
+        ((Turn("user", text="Hello"), answered("Hi."), TOLD), Directives(), Reason.CATEGORY_OFF),
+        ((Turn("user", text="Somebody closed an account"),), Directives(), None),
+        ((answered("Tell me of my account"),), Directives(), None),
+        ((TOLD,), Directives(category="default"), None),
+    ],
+)
+def test_a_conversation_of_a_persons_own_is_matched_exactly(
+    before: tuple[Turn, ...], directives: Directives, reason: Reason | None
+) -> None:
+    """What a user told of themselves earlier on, whoever asks; a pinned category decides itself."""
+    query = replace(QUERY, chain="c", before=before, directives=directives)
+    assert lookup(query).semantic is reason
+
+
+@pytest.mark.parametrize(("score", "reason"), [(0.9, Reason.SEMANTIC), (0.8, Reason.OTHER_CONTEXT)])
+def test_earlier_turns_are_weighed_with_the_last(score: float, reason: Reason) -> None:
+    """A neighbour of another conversation is served where that one means the same."""
+    asked, remembered = (Turn("user", text=f"{verb} about eggs") for verb in ("Talk", "Speak"))
+    query = replace(QUERY, chain="c1", before=(asked,))
+    candidate = replace(near(0.99, chain="c2", before=(remembered,)), turns=(score,))
+    verdict = choose(candidate, query=query)
+    assert verdict.reason is reason
+    assert [r.seen for r in verdict.refused] == (
+        []
+        if score > 0.85
+        else ["turn 1: 0.80 < 0.85: 'Talk about eggs' against 'Speak about eggs'"]
+    )
 
 
 def test_the_category_told_rules_the_plan() -> None:
@@ -804,3 +844,124 @@ def test_answers_that_the_vendor_keeps_may_be_kept_out(admitted: bool, expected:
     query = replace(QUERY, stateful=True)
     planned = decide.plan(query, replace(RULES, stateful=admitted))
     assert isinstance(planned, expected)
+
+
+# -- audits and labels -----------------------------------------------------------------------------
+
+AUDITED = replace(RULES, audits=0.1)
+LEARNED = replace(
+    AUDITED, defaults=replace(DEFAULTS, threshold=Threshold(0.95, max_false_hits=0.02))
+)
+# Whatever a neighbourhood looks like, one in a thousand is wrong, or one in ten.
+SAFE, RISKY = (Learned((bias, *[0.0] * (len(NAMES) - 1))) for bias in (6.9, 2.2))
+
+
+def thrown(
+    dice: float, *candidates: Candidate, query: Query = QUERY, rules: Rules = AUDITED,
+    learned: Learned | None = None,
+) -> Serve | Forward:  # fmt: skip
+    return decide.choose(query, found(*candidates), Snapshot(NOW, rules, dice, learned))
+
+
+@pytest.mark.parametrize(("dice", "served"), [(0.0, False), (0.099, False), (0.1, True)])
+def test_the_dice_say_what_is_audited(dice: float, served: bool) -> None:
+    """Below the share of audits a would-be hit is forwarded, with its chance noted."""
+    verdict = thrown(dice, near(0.95))
+    assert isinstance(verdict, Serve) is served
+    assert verdict.study is not None
+    assert verdict.study.would
+    assert verdict.study.propensity == 0.1
+    if isinstance(verdict, Forward):
+        assert verdict.reason is Reason.AUDIT
+        assert verdict.would is not None
+
+
+def test_nothing_is_audited_where_upstream_may_not_be_asked() -> None:
+    """`only-if-cached` gets its hit whatever the dice."""
+    query = replace(QUERY, directives=Directives(only_if_cached=True))
+    assert isinstance(thrown(0.0, near(0.95), query=query), Serve)
+
+
+def test_exact_hits_are_not_audited() -> None:
+    """Audits are of hits by meaning."""
+    verdict = decide.choose(QUERY, found(exact=FACTS), Snapshot(NOW, AUDITED, 0.0))
+    assert isinstance(verdict, Serve)
+    assert verdict.study is None
+
+
+def test_in_shadow_every_label_is_certain() -> None:
+    """What is always forwarded was going to be compared."""
+    verdict = thrown(0.9, near(0.95), rules=replace(AUDITED, shadow=True))
+    assert isinstance(verdict, Forward)
+    assert verdict.study is not None
+    assert (verdict.study.would, verdict.study.propensity) == (True, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "vetoed"),
+    [
+        (near(0.5), False),
+        (near(0.95, text="How do I boil 2 eggs?"), True),
+        (near(0.5, text="How do I boil 2 eggs?"), True),
+    ],
+)
+def test_a_miss_leaves_a_label(candidate: Candidate, vetoed: bool) -> None:
+    """Below the cut, or past a guard: its answer is compared for certain, and would not have been
+    served; one that a guard refused is marked, however far away."""
+    verdict = thrown(0.0, candidate)
+    assert isinstance(verdict, Forward)
+    study = verdict.study
+    assert study is not None
+    assert (study.would, study.propensity, study.vetoed) == (False, 1.0, vetoed)
+
+
+@pytest.mark.parametrize(
+    "candidate", [near(0.29), near(0.5, flagged=True), near(0.5, chain="another")]
+)
+def test_what_is_too_far_leaves_none(candidate: Candidate) -> None:
+    """Neither what is unlike nor what is kept back for another reason."""
+    assert thrown(0.0, candidate).study is None
+
+
+@pytest.mark.parametrize(
+    ("score", "learned", "reason"),
+    [
+        (0.96, SAFE, Reason.SEMANTIC),
+        (0.94, SAFE, Reason.BELOW_THRESHOLD),
+        (0.99, RISKY, Reason.UNVERIFIED),
+        (0.974, None, Reason.BELOW_THRESHOLD),
+        (0.976, None, Reason.SEMANTIC),
+    ],
+)
+def test_a_bound_before_labels(score: float, learned: Learned | None, reason: Reason) -> None:
+    """`start` rules, and what is plainly risky stays out; without a model it is sterner."""
+    verdict = thrown(0.99, near(score), rules=LEARNED, learned=learned)
+    assert verdict.reason is reason
+
+
+def test_a_certified_bound_goes_below_start() -> None:
+    """Then the risk rules, down to the floor of all cosines."""
+    certified = replace(SAFE, standings={0.02: Standing(0.02, cut=0.01, audit=0.05)})
+    for score, reason in ((0.7, Reason.SEMANTIC), (0.59, Reason.BELOW_THRESHOLD)):
+        verdict = thrown(0.99, near(score), rules=LEARNED, learned=certified)
+        assert verdict.reason is reason
+
+
+def test_a_request_s_own_cut_is_outside_of_the_bound() -> None:
+    """Who names a cosine gets a fixed cut; the label does not count for the bound."""
+    query = replace(QUERY, directives=Directives(threshold=0.9))
+    verdict = thrown(0.99, near(0.91), query=query, rules=LEARNED, learned=RISKY)
+    assert isinstance(verdict, Serve)
+    assert verdict.study is not None
+    assert verdict.study.bound is None
+
+
+def test_who_a_guard_tells_apart_is_no_rival() -> None:
+    """A look-alike beside the neighbour does not make it look less sure."""
+    alone = thrown(0.99, near(0.95))
+    beside = thrown(0.99, near(0.95), near(0.94, entry="a" * 32, text="How do I boil 12 eggs?"))
+    another = thrown(0.99, near(0.95), near(0.94, entry="a" * 32, text="How do you boil an egg?"))
+    assert alone.study and beside.study and another.study  # noqa: PT018 - all three have one
+    assert alone.study.features == beside.study.features
+    assert another.study.features != alone.study.features
+    assert [facts.entry for facts in another.study.rivals] == ["a" * 32]

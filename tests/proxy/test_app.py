@@ -70,7 +70,9 @@ def test_a_killed_process_keeps_what_it_answered_a_second_ago(tmp_path: Path) ->
     """`kill -9` loses no answer that is a second old, and the next start serves it."""
     oracle = OracleUpstream()
     with uvicorn_of(oracle) as upstream:
-        words = ("serve", "--upstream", f"{upstream}/v1", "--port", "0", "--admin-port", "0")
+        config = tmp_path / "likewise.yaml"
+        config.write_text(configuration(tmp_path, upstream))
+        words = ("serve", "-c", str(config), "--port", "0", "--admin-port", "0")
         for wanted in ("MISS", "HIT"):
             with command(*words, cwd=tmp_path) as running:
                 where = running.found(r"serves (http://\S+)/v1")

@@ -96,3 +96,30 @@ def test_a_model_that_is_not_there_is_named(
     (said,) = failures(lines)
     assert "no/such-model-anywhere" in said
     assert lines[2][0]
+
+
+def test_categories_of_like_examples_are_named(tmp_path: Path) -> None:
+    """With the place of the later one, and how near they are."""
+    policy = {
+        "categories": {
+            "ocean": {"examples": ["How do tides work?", "Why are there tides?"]},
+            "cooking": {"examples": ["How long do I boil an egg?"]},
+            "sea": {"examples": ["How do the tides work?", "Why are there tides at sea?"]},
+        }
+    }
+    (said,) = failures(checked(tmp_path, policy=policy))
+    assert "likewise.yaml:" in said
+    assert "policy.categories.sea.examples: too near to those of `ocean`" in said
+
+
+def test_categories_of_unlike_examples_are_good(tmp_path: Path) -> None:
+    """And are listed."""
+    policy = {
+        "categories": {
+            "tides": {"examples": ["How do tides work?"]},
+            "cooking": {"examples": ["How long do I boil an egg?"]},
+        }
+    }
+    lines = checked(tmp_path, policy=policy)
+    assert failures(lines) == []
+    assert "cooking, tides" in lines[-1][1]

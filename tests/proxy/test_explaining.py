@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from policies.features import NAMES
 from tests.proxy.house import House, with_oracle
 
 if TYPE_CHECKING:
@@ -69,3 +70,75 @@ def test_a_bad_question_is_refused(house: House, question: dict[str, str]) -> No
     """An empty prompt and an unknown category are the asker's error."""
     with pytest.raises(httpx.HTTPStatusError, match="400"):
         house.api("/api/explain", question)
+
+
+def test_a_guess_is_told_with_its_runner_up(tmp_path: Path) -> None:
+    """Nearest category, the next one, and what it lacked where it was not taken."""
+    policy = {
+        "categories": {
+            "tides": {"examples": ["How do tides work?", "Why are there two tides a day?"]},
+            "cooking": {"examples": ["How long do I boil an egg?", "How do I cook rice?"]},
+        }
+    }
+    with with_oracle(tmp_path, policy=policy) as house:
+        told = explained(house, "What makes the tides?")
+        assert told["category"] == "tides"
+        (said,) = [step["text"] for step in told["steps"] if step["name"] == "category"]
+        assert said.startswith("tides; nearest examples tides 0.")
+        assert ", then cooking " in said
+        told = explained(house, "Who wrote the Iliad?")
+        assert told["category"] == "default"
+        (said,) = [step["text"] for step in told["steps"] if step["name"] == "category"]
+        assert said.endswith("(below 0.3)")
+
+
+LEARNED = {"defaults": {"threshold": {"max_false_hits": "2%", "start": 0.95}}, "audits": "10%"}
+
+
+def test_a_learned_threshold_tells_the_risk(tmp_path: Path) -> None:
+    """The nearest entry's risk, each feature by name, and what the bound allows so far."""
+    with with_oracle(tmp_path, policy=LEARNED) as house:
+        ask(house, {"role": "user", "content": SKY})
+        told = explained(house, SKY_AGAIN)
+        assert told["reason"] == "semantic"
+        weighed, allowed = told["weighed"], told["standing"]
+        assert tuple(weighed["features"]) == NAMES
+        assert weighed["would"]
+        assert 0 < weighed["risk"] <= allowed["highest_risk"]
+        assert weighed["asked_upstream"] == allowed["audits"] == 0.1
+        assert (weighed["bound"], allowed["bound"]) == (0.02, 0.02)
+        assert (allowed["certified"], allowed["labels"], allowed["upper"]) == (False, 0, 1.0)
+        (said,) = [step["text"] for step in told["steps"] if step["name"] == "cut"]
+        assert said == f"at most 2.0% of hits may be wrong; here the risk is {weighed['risk']:.2%}"
+
+
+def test_too_risky_a_neighbour_is_told_with_its_risk(tmp_path: Path) -> None:
+    """Below `start` nothing certified allows it, and the similarity says why."""
+    with with_oracle(tmp_path, policy=LEARNED) as house:
+        ask(house, {"role": "user", "content": SKY})
+        told = explained(house, "What makes the sky look blue?")
+        assert told["outcome"] == "miss"
+        assert not told["weighed"]["would"]
+        assert told["weighed"]["asked_upstream"] == 1.0
+        (said,) = [step["text"] for step in told["steps"] if step["name"] == "cut"]
+        assert said.endswith(f": {told['candidates'][0]['seen']}")
+
+
+def test_an_exact_hit_is_not_weighed(tmp_path: Path) -> None:
+    """Nothing stands between a request and its own answer; the bound's standing is told."""
+    with with_oracle(tmp_path, policy=LEARNED) as house:
+        ask(house, {"role": "user", "content": SKY})
+        told = explained(house, SKY, model="gpt-4o-mini")
+        assert told["reason"] == "exact"
+        assert "weighed" not in told
+        assert told["standing"]["bound"] == 0.02
+
+
+def test_a_fixed_cut_has_no_standing(house: House) -> None:
+    """Its neighbour's risk is told for who wonders what a bound would say."""
+    ask(house, {"role": "user", "content": SKY})
+    told = explained(house, SKY_AGAIN)
+    assert "standing" not in told
+    assert told["weighed"]["bound"] is None
+    (said,) = [step["text"] for step in told["steps"] if step["name"] == "cut"]
+    assert said == "a neighbour must reach 0.950"

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from policies.errors import PolicyError
-from proxy.settings import NOT_YET, Secret, Settings, load, notices, reread
+from policies.values import JudgeKind
+from proxy import settings as module
+from proxy.settings import NOT_YET, NotYet, Secret, Settings, judging, load, notices, reread
 
 UPSTREAM = "upstreams: [{name: a, base_url: 'http://127.0.0.1:9/v1'}]\n"
 
@@ -341,26 +343,67 @@ def test_reread_takes_the_policy_only() -> None:
 
 def test_notices_tell_what_is_written_and_not_run() -> None:
     """Each written key that this version does not run is told with its line, no other key."""
-    text = UPSTREAM + "policy:\n  mode: shadow\n  judge: llm\n  replay: fast\n  audits: 0%\n"
+    text = UPSTREAM + "policy:\n  mode: shadow\n  judge: text\n  audits: 0%\nindex: {pca: 128}\n"
     assert notices(loaded(text)) == [
-        (
-            "c.yaml:4: policy.judge: not in this version yet: remembered and fresh answers are not "
-            "compared yet"
-        )
+        "c.yaml:6: index.pca: not in this version yet: vectors keep all their dimensions"
     ]
 
 
-def test_notices_reach_every_category() -> None:
-    """A `*` in the table stands for each name."""
+KEYED = "upstreams:\n- {name: a, base_url: 'http://h', api_key: '${K}', models: ['gpt-*']}\n"
+TWO = KEYED + "- {name: b, base_url: 'http://h', models: ['*']}\npolicy:\n  judge: "
+
+
+@pytest.mark.parametrize(
+    ("judge", "said"),
+    [
+        ("{kind: llm, upstream: a}", None),
+        ("llm", None),
+        ("{kind: llm, model: claude-x}",
+         "policy.judge: an llm judge needs an upstream that serves 'claude-x' and has an"),
+        ("{kind: llm, upstream: b}",
+         "policy.judge.upstream: an llm judge needs upstream 'b' that serves 'gpt-4o-mini'"),
+        ("{kind: llm, upstream: c}",
+         "policy.judge.upstream: no upstream is called 'c'; use one of a, b"),
+        ("{kind: text}", None),
+    ],
+)  # fmt: skip
+def test_a_judge_by_model_needs_a_key(judge: str, said: str | None) -> None:
+    """No caller's key pays for judging: an upstream with its own must serve the model."""
+    Path("c.yaml").write_text(TWO + judge)
+    if said is None:
+        made = load("c.yaml", env={"K": "sk-judge"})
+        if made.rules.judge.kind is JudgeKind.LLM:
+            found = judging(made.rules.judge, made.upstreams)
+            assert found is not None
+            assert found.name == "a"
+    else:
+        with pytest.raises(PolicyError) as caught:
+            load("c.yaml", env={"K": "sk-judge"})
+        assert str(caught.value).startswith(f"c.yaml:5: {said}")
+
+
+def test_a_reload_checks_the_judge_too() -> None:
+    """A bad edit of the judge leaves the old policy in force."""
+    Path("c.yaml").write_text(TWO + "text")
+    before = load("c.yaml", env={"K": "sk-judge"})
+    Path("c.yaml").write_text(TWO + "{kind: llm, upstream: b}")
+    with pytest.raises(PolicyError, match="an llm judge needs"):
+        reread(before)
+
+
+def test_notices_reach_every_category(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `*` in the table stands for each name; what is not written is not told."""
+    entry = NotYet("policy.categories.*.threshold.max_false_hits", "the start rules")
+    monkeypatch.setattr(module, "NOT_YET", (entry,))
     text = (
         "upstreams:\n- {name: a, base_url: 'http://h'}\n"
         "- {name: b, base_url: 'http://h', models: [x]}\n"
-        "policy:\n  categories:\n    a: {keywords: [a], context: {mode: meaning}}\n"
-        "    b: {keywords: [b], context: {mode: exact}}\n    personal: null\n"
+        "policy:\n  categories:\n    a: {keywords: [a], threshold: {max_false_hits: 1%}}\n"
+        "    b: {keywords: [b], threshold: 0.9}\n    personal: null\n"
     )
     places = [notice.split(": ")[:2] for notice in notices(loaded(text))]
     assert places == [
-        ["c.yaml:6", "policy.categories.a.context.mode"],
+        ["c.yaml:6", "policy.categories.a.threshold.max_false_hits"],
     ]
 
 

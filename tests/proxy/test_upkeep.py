@@ -18,6 +18,8 @@ from index.stores.memory import MemoryBodies
 from policies.values import Facts
 from proxy.demo.oracle import OracleUpstream
 from proxy.engine import Engine
+from proxy.judges import build as judges
+from proxy.learning import Learner
 from proxy.metrics import Meters
 from proxy.settings import load
 from proxy.upkeep import SWEEP_EVERY, Upkeep
@@ -131,15 +133,14 @@ def test_a_hangup_signal_reads_the_file_again(tmp_path: Path) -> None:
     config = tmp_path / "likewise.yaml"
     words = ("serve", "-c", str(config), "--port", "0", "--admin-port", "0")
     with uvicorn_of(oracle) as upstream:
-        cut = "policy: {defaults: {threshold: 0.95}}\n"
-        config.write_text(configuration(tmp_path, upstream) + cut)
+        config.write_text(configuration(tmp_path, upstream))
         with command(*words, cwd=tmp_path) as running:
             where = running.found(r"serves (http://\S+)/v1")
             _post(where, TIDES)
             assert _post(where, TIDES_AGAIN).headers["x-cache"] == "HIT"
             seen = config.stat()
             with config.open("r+") as file:
-                text = file.read().replace("0.95}", "0.99}")
+                text = file.read().replace("threshold: 0.95", "threshold: 0.99")
                 file.seek(0)
                 file.write(text)
             os.utime(config, ns=(seen.st_atime_ns, seen.st_mtime_ns))
@@ -235,7 +236,9 @@ async def test_what_is_past_all_use_is_swept(tmp_path: Path) -> None:
         )
         await memory.keep(facts, b"body", None, meaning=False)
     await memory.settled()
-    upkeep = Upkeep(settings, engine)
+    judge = judges.judge(settings, settings.rules, memory.embedder, engine.upstreams)
+    learner = Learner(memory, journal, judge, lambda: engine.rules, clock=time.time)
+    upkeep = Upkeep(settings, engine, learner)
     upkeep._turn = SWEEP_EVERY - 1
     tending = asyncio.create_task(upkeep.run())
     upkeep.ask_reload()
@@ -245,5 +248,6 @@ async def test_what_is_past_all_use_is_swept(tmp_path: Path) -> None:
     await asyncio.gather(tending, return_exceptions=True)
     assert memory.facts(f"{1:032x}") is not None
     assert await bodies.read(f"{0:032x}") is None
+    await learner.close()
     await memory.close()
     await journal.close()

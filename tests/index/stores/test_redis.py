@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from policies.values import Facts
+
 pytestmark = pytest.mark.redis
 # Generous: what must not happen is waiting for ever, or for the library's own 5 s.
 SOON = 4.0
 COMMANDS = (
-    "ping", "hmget", "hset", "del", "unlink", "pexpireat", "multi", "exec", "scan", "set", "get",
+    "ping", "hmget", "hset", "hsetnx", "del", "unlink", "pexpire", "pexpireat", "pttl", "multi",
+    "exec", "watch", "unwatch", "scan", "set", "get", "sadd", "smembers",
 )  # fmt: skip
 
 
@@ -65,6 +69,62 @@ async def test_keys_are_as_documented(bodies: RedisBodies, own_redis: RedisServe
         assert client.pexpiretime(f"likewise:e:{name(1)}") == 4_000_000_000_000
         assert client.pttl("likewise:m:secret") == -1
     assert bodies.shared is True
+
+
+async def test_amending_keeps_the_expiry(bodies: RedisBodies, own_redis: RedisServer) -> None:
+    """A changed entry leaves when it always would; its group's list goes with the last of them."""
+    await bodies.write(record(1))
+    await bodies.write(record(2, gone=time.time() + 900))
+    for number in (1, 2):
+        await bodies.amend(name(number), lambda facts: replace(facts, group=name(1)))
+    with Redis.from_url(own_redis.url) as client:
+        assert client.pexpiretime(f"likewise:e:{name(1)}") == 4_000_000_000_000
+        assert client.pexpiretime(f"likewise:g:{name(1)}") == 4_000_000_000_000
+
+
+async def test_an_entry_deleted_under_way_stays_deleted(
+    bodies: RedisBodies, own_redis: RedisServer
+) -> None:
+    """A deletion between the reading and the writing of a change wins; so does a new answer."""
+    await bodies.write(record(1))
+    with Redis.from_url(own_redis.url) as client:
+
+        def deleted(facts: Facts) -> Facts:
+            client.delete(f"likewise:e:{name(1)}")
+            return replace(facts, flagged=True)
+
+        assert await bodies.amend(name(1), deleted) is None
+        assert client.exists(f"likewise:e:{name(1)}") == 0
+
+
+async def test_notes_are_seen_by_all_for_a_while(
+    bodies: RedisBodies, own_redis: RedisServer
+) -> None:
+    """Another replica reads them by number; numbers close in time share a key; all expire."""
+    near, far = 7 << 32 | 1, 8 << 32
+    await bodies.note({near: b"one", near + 1: b"two", far: b"three"}, 3600)
+    twin = RedisBodies.open(own_redis.url)
+    assert [await twin.noted(n) for n in (near, near + 1, far, near + 2)] == [
+        b"one", b"two", b"three", None,
+    ]  # fmt: skip
+    await twin.close()
+    with Redis.from_url(own_redis.url) as client:
+        keys = sorted(client.keys("*"))  # type: ignore[arg-type]
+        assert keys == [b"likewise:n:7", b"likewise:n:8"]
+        assert all(3_500_000 < int(client.pttl(key)) <= 3_600_000 for key in keys)  # type: ignore[arg-type]
+
+
+async def test_the_first_ruling_stands(bodies: RedisBodies, own_redis: RedisServer) -> None:
+    """However many rule on a note, one ruling stands; on what was never noted there is none."""
+    await bodies.note({1: b"note"}, 60)
+    assert await bodies.ruled(1) is None
+    told = await asyncio.gather(*(bodies.ruled(1, b"%d" % n) for n in range(10)))
+    assert len(set(told)) == 1
+    assert await bodies.ruled(1) == told[0]
+    assert await bodies.noted(1) == b"note"
+    assert await bodies.ruled(1 << 40, b"bad") is None
+    with Redis.from_url(own_redis.url) as client:
+        assert len(client.keys("*")) == 1  # type: ignore[arg-type]
 
 
 async def test_two_replicas_see_each_other(bodies: RedisBodies, own_redis: RedisServer) -> None:
@@ -226,6 +286,10 @@ async def test_a_user_with_few_permissions(own_redis: RedisServer) -> None:
     await bodies.write(record(1))
     assert await bodies.read(name(1)) is not None
     assert await bodies.settle("a", b"b") == b"b"
+    assert await bodies.amend(name(1), lambda facts: replace(facts, group=name(2))) is not None
+    assert await bodies.members(name(2)) == [name(1)]
+    await bodies.note({7: b"note"}, 60)
+    assert await bodies.ruled(7, b"bad") == b"bad"
     assert await bodies.delete([name(1)]) == 1
     await bodies.close()
 

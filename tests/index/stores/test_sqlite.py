@@ -10,15 +10,19 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from index import database
+from index.codec import seal
 from index.errors import StoreError
 from index.ports import Record
-from index.stores.sqlite import BACKLOG_BYTES, SqliteBodies
+from index.stores.sqlite import BACKLOG_BYTES, LAYOUT, SqliteBodies
 from policies.values import Facts
 
 if TYPE_CHECKING:
@@ -116,6 +120,26 @@ async def test_entries_outlive_the_process(tmp_path: Path) -> None:
     assert len([r async for r in bodies.scan()]) == 50
     assert await bodies.settle("secret", b"two") == secret
     await bodies.close()
+
+
+async def test_a_file_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Its entries stay, and what a later format added works."""
+    path = tmp_path / "likewise.db"
+    first = replace(LAYOUT, steps=LAYOUT.steps[:1])
+    database.connect(path, first).close()
+    with sqlite3.connect(path) as db:
+        sealed = seal(record(1))
+        row = (record(1).facts.entry, record(1).facts.gone, *sealed)
+        sql = "INSERT INTO entries (entry, gone, facts, vector, body) VALUES (?, ?, ?, ?, ?)"
+        db.execute(sql, row)
+    db.close()
+    store = SqliteBodies.open(path)
+    assert await store.read(record(1).facts.entry) is not None
+    assert [await store.count("s", time.time() + 60) for _ in range(2)] == [0, 1]
+    await store.close()
+    store = SqliteBodies.open(path)
+    assert await store.count("s", time.time() + 60) == 2
+    await store.close()
 
 
 async def test_killed_process_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:

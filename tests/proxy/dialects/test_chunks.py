@@ -34,7 +34,7 @@ def _short(choice: dict[str, Any]) -> Reason | None:
     return None if choice["said"] else Reason.QUOTA
 
 
-SPELLED = Shape("spelled", "spelled.letter", _fold, _spread)
+SPELLED = Shape("spelled", "spelled.letter", _fold, _spread, lambda _: None)
 
 
 def _chunk(*said: str, **top: Any) -> bytes:

@@ -831,8 +831,9 @@ def test_a_body_as_a_stream_says_the_same(name: str) -> None:
     assert _official(stream) == _whole(body) == BODIES[name]
     assert json.loads(RESPONSES.render(stream, streamed=True, form=WHOLE)) == BODIES[name]
     assert RESPONSES.render(stream, streamed=True, form=STREAM) == stream
+    told = _judge(body, query=WITH_TOOLS)
     assert _judge(stream, query=WITH_TOOLS) == AnswerFacts(
-        len(stream), _judge(body, query=WITH_TOOLS).refusal, tokens_in=12, tokens_out=3
+        len(stream), told.refusal, tokens_in=12, tokens_out=3, said=told.said
     )
 
 

@@ -1,0 +1,48 @@
+"""What may change of an entry's facts while its answer stands: group, labels, verdicts, and
+whether it is searched by meaning. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from policies.values import Facts
+
+MOST_LABELS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of the answer stored at `until` or before; a later one under the same name is
+    another answer and stays as it is. `exact`: from now on it is matched exactly only."""
+
+    until: float = math.inf
+    group: str | None = None
+    label: tuple[float, bool] | None = None
+    flagged: bool | None = None
+    exact: bool = False
+
+    def onto(self, facts: Facts) -> Facts:
+        if facts.stored > self.until:
+            return facts
+        labels = facts.labels
+        if self.label is not None and math.isfinite(self.label[0]):
+            labels = (*labels, self.label)[-MOST_LABELS:]
+        return replace(
+            facts,
+            group=facts.group if self.group is None else self.group,
+            labels=labels,
+            flagged=facts.flagged if self.flagged is None else self.flagged,
+            embedding="" if self.exact else facts.embedding,
+        )
+
+
+def alike(a: Facts | None, b: Facts) -> bool:
+    """Whether two facts are of one answer, whatever was amended since it was stored."""
+    if a is None or a.stored != b.stored:
+        return False
+    amended = replace(a, group=b.group, labels=b.labels, flagged=b.flagged, embedding=b.embedding)
+    return amended == b

@@ -1,0 +1,62 @@
+"""What was learned, as bytes and back: kept in the store under a name, so that it survives.
+
+The labels are all of it; the model and what it may serve are made from them anew. A damaged,
+foreign or newer state reads as None, and learning starts from the prior.
+"""
+
+from __future__ import annotations
+
+import struct
+from zlib import crc32
+
+import orjson
+
+from policies import features
+from policies.lessons import Label, Noise
+
+VERSION = 1
+_HEAD = struct.Struct("<BI")
+
+
+def name(encoder: str) -> str:
+    """Under which name: similarities of two encoders teach nothing about each other."""
+    return f"learned:{encoder}"
+
+
+def pack(labels: tuple[Label, ...], noise: Noise) -> bytes:
+    """Features are rounded to three decimals: some hundred bytes a label."""
+    rows = [
+        [
+            round(label.at, 1),
+            label.category,
+            [round(feature, 3) for feature in label.features],
+            round(label.risk, 6),
+            round(label.propensity, 4),
+            label.would,
+            label.same,
+            label.bounded,
+            label.certifies,
+        ]
+        for label in labels
+    ]
+    state = {"features": features.NAMES, "labels": rows, "noise": [noise.asked, noise.differed]}
+    json = orjson.dumps(state)
+    return _HEAD.pack(VERSION, crc32(json)) + json
+
+
+def unpack(data: bytes) -> tuple[tuple[Label, ...], Noise] | None:
+    """The labels and the judge's noise, or None unless every byte is what was written."""
+    if len(data) < _HEAD.size:
+        return None
+    version, crc = _HEAD.unpack_from(data)
+    json = data[_HEAD.size :]
+    if version != VERSION or crc32(json) != crc:
+        return None
+    try:
+        state = orjson.loads(json)
+        if tuple(state["features"]) != features.NAMES:
+            return None
+        rows = [Label(row[0], row[1], tuple(row[2]), *row[3:]) for row in state["labels"]]
+        return tuple(rows), Noise(*state["noise"])
+    except (ValueError, TypeError, KeyError, IndexError):
+        return None

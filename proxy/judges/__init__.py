@@ -1,0 +1,1 @@
+"""Who says whether a fresh answer is the same as the remembered one, one file per kind."""
