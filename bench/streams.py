@@ -50,7 +50,18 @@ TEMPLATES = (
     "For questions on {}, go to the help centre; the article there explains it all.",
     "{}: this is explained in our help centre. The article has every step.",
 )
-WORDS = ("morning", "blue", "river", "stone", "quick", "table", "green", "paper", "window", "music")
+WORDS = (
+    "morning",
+    "cloud",
+    "river",
+    "stone",
+    "sand",
+    "table",
+    "garden",
+    "paper",
+    "window",
+    "music",
+)
 NOISE_WORDS = 4
 CACHE = Path.home() / ".cache" / "likewise" / "bench"
 

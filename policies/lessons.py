@@ -229,14 +229,19 @@ def certify(labels: Sequence[Label], bound: float, noise: Noise, aim: Aim) -> St
     """
     seen = [label for label in labels if label.certifies and label.bounded and label.risk >= 0]
     risks, wrong, count = _ascending(seen)
-    excused = noise.share().low
-    start = _start(risks, wrong, count, bound, excused)
+    judged = noise.share()
+    # What the judge calls different although it is not shows in labels and in the risks learned
+    # from them. Only what is certain of it is taken off a certified bound.
+    tolerated, excused = judged.estimate, judged.low
+    start = _start(risks, wrong, count, bound, tolerated)
     audits = _first(aim) if len(seen) >= SETTLED else aim.audits
     blank = Standing(bound, start_cut=start, audit=audits)
     if not aim.audits or not seen:
         return blank  # without audits nothing would ever show that it still holds
     upper = evidence.ceilings(wrong, count, doubt=DOUBT) - excused
-    places = np.flatnonzero((upper <= bound) & (count >= FEWEST) & (risks <= bound + RISKIER))
+    places = np.flatnonzero(
+        (upper <= bound) & (count >= FEWEST) & (risks <= bound + RISKIER + tolerated)
+    )
     if not len(places):
         return blank
     at = int(places[-1])
@@ -263,7 +268,7 @@ def _ascending(labels: Sequence[Label]) -> tuple[Floats, Floats, Floats]:
     return risks[last], wrong[last], count[last]
 
 
-def _start(risks: Floats, wrong: Floats, count: Floats, bound: float, excused: float) -> float:
+def _start(risks: Floats, wrong: Floats, count: Floats, bound: float, tolerated: float) -> float:
     """The highest risk up to which `start` may rule.
 
     While there are few labels all but the plainly risky; then risks within the bound only, and of
@@ -271,11 +276,11 @@ def _start(risks: Floats, wrong: Floats, count: Floats, bound: float, excused: f
     """
     if not len(count) or count[-1] < SETTLED:
         return START_RISK
-    allowed = bound * CAUTION + excused
+    allowed = bound * CAUTION + tolerated
     against = evidence.floors(wrong, count, doubt=START_DOUBT) > allowed
     places = np.flatnonzero(against & (count >= FEWEST))
-    unrefuted = float(risks[max(0, int(places[0]) - 1)]) if len(places) else START_RISK
-    return min(bound, unrefuted)
+    unrefuted = float(risks[max(0, int(places[0]) - 1)]) if len(places) else 1.0
+    return min(bound + tolerated, unrefuted)
 
 
 def _first(aim: Aim) -> float:

@@ -115,11 +115,13 @@ def test_06_a_long_common_beginning_hides_no_difference(house: House, key: str) 
     """4,000 equal characters before two questions: never a match by meaning, and it says why."""
     prefix = "The report says that growth was steady in the northern region. " * 64
     house.chat(prefix + "What is the first finding?", key)
-    answer = house.chat(prefix + "What is the last finding?", key, LOOSEST)
-    assert (answer.headers["x-cache"], answer.headers["x-likewise-reason"]) == (
-        "MISS",
-        "truncated",
-    )
+    # A text this long is near the time that a request has for embedding, on a busy machine.
+    for again in range(10):
+        answer = house.chat(prefix + "What is the last finding?" + " " * again, key, LOOSEST)
+        assert answer.headers["x-cache"] == "MISS"
+        if answer.headers["x-likewise-reason"] != "embed-timeout":
+            break
+    assert answer.headers["x-likewise-reason"] == "truncated"
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,13 @@ def test_the_judge_s_own_noise_is_taken_off() -> None:
     assert certified(labels, Aim((0.06,), 0.02)).cut is None
 
 
+def test_a_noisy_judge_does_not_close_the_start() -> None:
+    """What it calls different by its own noise does not speak against `start`."""
+    labels = [label(risk=0.1, same=number % 10 > 0) for number in range(300)]
+    assert certified(labels).start_cut < 0.1
+    assert certified(labels, noise=Noise(200, 20)).start_cut >= 0.1
+
+
 def test_the_fit_follows_the_labels() -> None:
     """Where answers differ although the prior trusts them, the risk rises, and more in the
     category where they do."""
