@@ -18,7 +18,7 @@ WIDTH = len(NAMES)
 FACTS = Facts("e" * 32, "s", "o", "default", "chat", "m", "", "q", 100.0, 1e12, 1e12, 1)
 
 
-def label(same: bool = True, **changes: object) -> Label:
+def label(same: bool = True, **changes: Any) -> Label:
     """An audit of a would-be hit, unless told otherwise."""
     made = Label(0.0, "default", (0.0,) * WIDTH, 0.01, 0.5, would=True, same=same)
     return made._replace(**changes)
