@@ -141,8 +141,7 @@ class Memory:
     def held(self) -> list[Held]:
         """What eviction weighs, for every entry."""
         return [
-            Held(s.facts.entry, s.facts.category, self._weight(s.facts), s.used)
-            for s in self._slots.values()
+            Held.of(s.facts, self._weight(s.facts), s.used, s.hits) for s in self._slots.values()
         ]
 
     async def find(self, lookup: Lookup, query: Query, rules: Rules) -> Found:

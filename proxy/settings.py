@@ -414,7 +414,6 @@ class NotYet:
 NOT_YET = (
     NotYet("index.storage", "vectors are kept as float32", runs=("float32",)),
     NotYet("index.pca", "vectors keep all their dimensions"),
-    NotYet("index.eviction", "the least recently used entry goes first", runs=("lru",)),
 )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from index.errors import StoreError
 from policies.errors import PolicyError
-from policies.eviction import Bounds, victims
+from policies.eviction import Bounds, Rule, victims
 from proxy.judges import build as judges
 from proxy.pressure import Pressure
 from proxy.settings import notices, reread
@@ -117,7 +117,8 @@ class Upkeep:
         if not full and all(memory.counts[name] <= most for name, most in quotas.items()):
             return
         bounds = Bounds(limits.max_entries, limits.max_bytes, quotas)
-        gone = victims(memory.held(), bounds)
+        # Weighing a million entries takes a while: it must hold up nobody's hit.
+        gone = await asyncio.to_thread(victims, memory.held(), bounds, Rule(limits.eviction))
         if gone:
             await memory.forget(gone)
             LOG.info("evicted %d entries", len(gone))

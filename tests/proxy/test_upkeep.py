@@ -166,7 +166,7 @@ def _entries(house: House) -> list[Any]:
 
 def test_memory_stays_within_its_number_of_entries(tmp_path: Path) -> None:
     """The least recently used go, those in use stay, and what went is asked again."""
-    with with_oracle(tmp_path, index={"max_entries": 20}) as house:
+    with with_oracle(tmp_path, index={"max_entries": 20, "eviction": "lru"}) as house:
         house.chat("number 0", KEY)
         for number in range(1, 40):
             house.chat(f"number {number}", KEY)
@@ -192,7 +192,8 @@ def test_memory_stays_within_its_bytes(tmp_path: Path) -> None:
 def test_a_category_stays_within_its_quota(tmp_path: Path) -> None:
     """A tenth of twenty is two; the other categories are left alone."""
     policy = {"categories": {"chat": {"keywords": ["chat"], "quota": "10%"}}}
-    with with_oracle(tmp_path, index={"max_entries": 20}, policy=policy) as house:
+    index = {"max_entries": 20, "eviction": "lru"}
+    with with_oracle(tmp_path, index=index, policy=policy) as house:
         for number in range(6):
             house.chat(f"chat number {number}", KEY)
             house.chat(f"number {number}", KEY)
