@@ -139,10 +139,8 @@ class Memory:
         return iter(list(self._slots.values()))
 
     def held(self) -> list[Held]:
-        """What eviction weighs, for every entry."""
-        return [
-            Held.of(s.facts, self._weight(s.facts), s.used, s.hits) for s in self._slots.values()
-        ]
+        """What eviction weighs, for every entry; from any thread."""
+        return [Held.of(s.facts, self._weight(s.facts), s.used, s.hits) for s in self.slots()]
 
     async def find(self, lookup: Lookup, query: Query, rules: Rules) -> Found:
         """The entry of equal key, else the neighbours in the lookup's own space, best first."""

@@ -117,8 +117,9 @@ class Upkeep:
         if not full and all(memory.counts[name] <= most for name, most in quotas.items()):
             return
         bounds = Bounds(limits.max_entries, limits.max_bytes, quotas)
+        rule = Rule(limits.eviction)
         # Weighing a million entries takes a while: it must hold up nobody's hit.
-        gone = await asyncio.to_thread(victims, memory.held(), bounds, Rule(limits.eviction))
+        gone = await asyncio.to_thread(lambda: victims(memory.held(), bounds, rule))
         if gone:
             await memory.forget(gone)
             LOG.info("evicted %d entries", len(gone))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -36,8 +38,10 @@ from tests.proxy.house import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
+
+    from policies.eviction import Held
 
 KEY = "sk-upkeep"
 TIDES, TIDES_AGAIN = "How do tides work?", "How do the tides work?"
@@ -203,13 +207,15 @@ def test_a_category_stays_within_its_quota(tmp_path: Path) -> None:
         assert sum(one["category"] == "default" for one in _entries(house)) == 6
 
 
-async def test_what_is_past_all_use_is_swept(tmp_path: Path) -> None:
-    """From memory and from the store, every fifteenth turn."""
+@asynccontextmanager
+async def turning(
+    tmp_path: Path, gone: Sequence[float], **parts: Any
+) -> AsyncIterator[tuple[Upkeep, Memory]]:
+    """Upkeep over a memory in this process, which holds an entry for each of the times `gone`."""
     config = tmp_path / "likewise.yaml"
-    config.write_text(configuration(tmp_path, "http://127.0.0.1:1"))
+    config.write_text(configuration(tmp_path, "http://127.0.0.1:1", **parts))
     settings = load(config, env={})
-    bodies = MemoryBodies(clock=time.time)
-    memory = Memory(HashingEmbedder(), bodies)
+    memory = Memory(HashingEmbedder(), MemoryBodies(clock=time.time))
     journal = Journal.open(tmp_path / "journal.db")
     engine = Engine(
         memory=memory,
@@ -219,8 +225,7 @@ async def test_what_is_past_all_use_is_swept(tmp_path: Path) -> None:
         meters=Meters(dict),
         ids=iter(range(10)).__next__,
     )
-    now = time.time()
-    for number, gone in enumerate((now - 1, now + 60)):
+    for number, end in enumerate(gone):
         facts = Facts(
             entry=f"{number:032x}",
             space="s",
@@ -230,9 +235,9 @@ async def test_what_is_past_all_use_is_swept(tmp_path: Path) -> None:
             model=MODEL,
             chain="",
             text=f"text {number}",
-            stored=now - 100,
-            expires=gone,
-            gone=gone,
+            stored=time.time() - 100 + number,
+            expires=end,
+            gone=end,
             size=10,
         )
         await memory.keep(facts, b"body", None, meaning=False)
@@ -240,15 +245,46 @@ async def test_what_is_past_all_use_is_swept(tmp_path: Path) -> None:
     judge = judges.judge(settings, settings.rules, memory.embedder, engine.upstreams)
     learner = Learner(memory, journal, judge, lambda: engine.rules, clock=time.time)
     upkeep = Upkeep(settings, engine, learner)
-    upkeep._turn = SWEEP_EVERY - 1
     tending = asyncio.create_task(upkeep.run())
-    upkeep.ask_reload()
-    while len(memory) > 1:  # noqa: ASYNC110 - upkeep tells nobody
-        await asyncio.sleep(0.01)
-    tending.cancel()
-    await asyncio.gather(tending, return_exceptions=True)
-    assert memory.facts(f"{1:032x}") is not None
-    assert await bodies.read(f"{0:032x}") is None
-    await learner.close()
-    await memory.close()
-    await journal.close()
+    try:
+        yield upkeep, memory
+    finally:
+        tending.cancel()
+        await asyncio.gather(tending, return_exceptions=True)
+        await learner.close()
+        await memory.close()
+        await journal.close()
+
+
+async def test_what_is_past_all_use_is_swept(tmp_path: Path) -> None:
+    """From memory and from the store, every fifteenth turn."""
+    now = time.time()
+    async with turning(tmp_path, [now - 1, now + 60]) as (upkeep, memory):
+        upkeep._turn = SWEEP_EVERY - 1
+        upkeep.ask_reload()
+        while len(memory) > 1:  # noqa: ASYNC110 - upkeep tells nobody
+            await asyncio.sleep(0.01)
+        assert memory.facts(f"{1:032x}") is not None
+        assert await memory.bodies.read(f"{0:032x}") is None
+
+
+async def test_entries_are_weighed_beside_the_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No request waits while a full memory is listed: another thread does it."""
+    threads: list[int] = []
+    listed = Memory.held
+
+    def held(memory: Memory) -> list[Held]:
+        threads.append(threading.get_ident())
+        return listed(memory)
+
+    monkeypatch.setattr(Memory, "held", held)
+    ends = [time.time() + 60] * 3
+    async with turning(tmp_path, ends, index={"max_entries": 2}) as (upkeep, memory):
+        upkeep.ask_reload()
+        while len(memory) > 2:  # noqa: ASYNC110 - upkeep tells nobody
+            await asyncio.sleep(0.01)
+        assert memory.facts(f"{0:032x}") is None
+    assert threads
+    assert threading.get_ident() not in threads
