@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from index.embedders import onnx
 from index.errors import SetupError
+from index.stores import link
 from index.stores.redis import RedisBodies
 from index.stores.sqlite import SqliteBodies
 
@@ -38,7 +39,7 @@ def bodies(url: str, *, clock: Callable[[], float]) -> Bodies:
     scheme, _, rest = url.partition(":")
     if scheme == "sqlite":
         return SqliteBodies.open(Path(rest), clock=clock)
-    if scheme in ("redis", "rediss", "redis+cluster", "redis+sentinel"):
+    if scheme in link.SCHEMES:
         return RedisBodies.open(url, clock=clock)
     raise SetupError(f"store.url: {scheme}: is not known; use sqlite:PATH or redis://HOST:PORT/DB")
 

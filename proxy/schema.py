@@ -20,7 +20,14 @@ from proxy.protocol import Limits
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STORES = ("sqlite", "redis", "rediss", "redis+cluster", "redis+sentinel")
+_REDIS = ("redis", "rediss")
+STORES = (
+    "sqlite",
+    *_REDIS,
+    *(f"{scheme}+{way}" for way in ("cluster", "sentinel") for scheme in _REDIS),
+    "unix",
+)
+_PLACES = {"sqlite": "a file: sqlite:./.likewise/likewise.db", "unix": "a file: unix:///path"}
 _HASH = re.compile(r"(?:[a-z0-9-]+:)?[0-9a-f]{32,128}")
 _LIMITS = Limits()
 
@@ -61,9 +68,10 @@ def store_url(value: str) -> str:
     if not colon or scheme not in STORES:
         raise Fault(f"must begin with one of {', '.join(f'{s}:' for s in STORES)}")
     if not rest.strip("/"):
-        what = "a file: sqlite:./.likewise/likewise.db" if scheme == "sqlite" else "a host"
-        raise Fault(f"does not say where; name {what}")
-    if scheme != "sqlite" and not (rest.startswith("//") and urlsplit(value).netloc):
+        raise Fault(f"does not say where; name {_PLACES.get(scheme, 'a host')}")
+    if scheme == "unix" and not rest.startswith("///"):
+        raise Fault("must look like unix:///path")
+    if scheme not in _PLACES and not (rest.startswith("//") and urlsplit(value).netloc):
         raise Fault(f"must look like {scheme}://host:6379/0")
     return value
 

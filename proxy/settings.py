@@ -426,10 +426,6 @@ def notices(settings: Settings) -> list[str]:
             if document.at(path) not in entry.runs:
                 said = f"not in this version yet: {entry.instead}"
                 found.append(document.problem(path, said))
-    scheme = settings.store_url.partition(":")[0]
-    if scheme in ("redis+cluster", "redis+sentinel"):
-        said = f"not in this version yet: {scheme}; name one server with redis:// or rediss://"
-        found.append(document.problem(("store", "url"), said))
     for name, part in (document.at(("policy", "categories")) or {}).items():
         if part and part.get("cache") is not False and not any(part.get(way) for way in _WAYS_IN):
             said = (

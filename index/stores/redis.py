@@ -1,4 +1,4 @@
-"""Entries in Redis (or a server that speaks like it): shared by every proxy that names it.
+"""Entries in Redis (or servers that speak like it): shared by every proxy that names them.
 
 Look-ups that wait at the same time travel in one round trip. A server that does not answer costs a
 bounded wait, and after a few of those nothing at all until it is tried again. Never shows the
@@ -8,24 +8,23 @@ URL's password.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.exceptions import ClusterDownError, MovedError, RedisClusterException, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, WatchError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from index.codec import Sealed, revised, seal, unseal, unseal_facts
 from index.errors import SetupError, StoreError
+from index.stores import link
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+
+    from redis.asyncio import Redis
 
     from index.ports import Record
     from policies.values import Facts
@@ -47,12 +46,13 @@ TRIPS_AFTER = 3
 REST_SECONDS = 1.0
 
 _READ = ("facts", "vector", "body")
-_DIRECT = ("redis", "rediss", "unix")
-_LATER = ("redis+cluster", "redis+sentinel", "rediss+cluster", "rediss+sentinel")
+_SILENT = (
+    RedisConnectionError, RedisTimeoutError, OSError, RedisClusterException, ClusterDownError,
+)  # fmt: skip
 
 
 class RedisBodies:
-    """The `Bodies` and `Notes` ports over one Redis server, for the event loop that first uses it.
+    """The `Bodies` and `Notes` ports over Redis, for the event loop that first uses it.
 
     The members of an answer group stand in a set of their own, so that one call finds them all.
     """
@@ -61,16 +61,16 @@ class RedisBodies:
 
     def __init__(
         self,
-        reads: Redis,
-        writes: Redis,
+        servers: link.Link,
         *,
         namespace: str = "likewise",
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.where = _where(reads)
-        self._reads = reads
-        self._writes = writes
+        self.where = servers.where
+        self._link = servers
+        self._reads = servers.reads
+        self._writes = servers.writes
         self._entry = f"{namespace}:e:"
         self._setting = f"{namespace}:m:"
         self._group = f"{namespace}:g:"
@@ -89,20 +89,12 @@ class RedisBodies:
         cls, url: str, *, namespace: str = "likewise", clock: Callable[[], float] = time.time
     ) -> RedisBodies:
         """Raise `SetupError` for a URL that cannot serve; connects at the first call, not here."""
-        _require_usable(url)
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", namespace):
             raise SetupError(
                 f"store namespace {namespace!r}: may hold letters, digits, _ . and - only"
             )
-        try:
-            reads, writes = _client(url, READ_SECONDS), _client(url, WRITE_SECONDS)
-        except (ValueError, TypeError, RedisError):
-            # The parser quotes what it stumbled over, which may be part of the password.
-            raise SetupError(
-                "store.url: not a usable redis:// URL; write redis://[user:password@]host:port/db "
-                "and percent-encode special characters in the password"
-            ) from None
-        return cls(reads, writes, namespace=namespace, clock=clock)
+        servers = link.opened(url, read=READ_SECONDS, write=WRITE_SECONDS)
+        return cls(servers, namespace=namespace, clock=clock)
 
     async def read(self, entry: str) -> Record | None:
         self._require_open()
@@ -123,15 +115,8 @@ class RedisBodies:
         if sealed.vector is not None:
             columns["vector"] = sealed.vector
 
-        async def put() -> None:
-            async with self._writes.pipeline(transaction=True) as pipe:
-                # Deleted first: an older record's vector must not outlive it.
-                pipe.delete(key)
-                pipe.hset(key, mapping=columns)  # type: ignore[arg-type]
-                pipe.pexpireat(key, int(record.facts.gone * 1000))
-                await pipe.execute()
-
-        await self._change(put)
+        until = int(record.facts.gone * 1000)
+        await self._change(partial(self._link.replace, key, columns, until))
         await self._join(record.facts)
 
     async def amend(self, entry: str, change: Callable[[Facts], Facts]) -> Facts | None:
@@ -151,21 +136,14 @@ class RedisBodies:
         total = 0
         for start in range(0, len(keys), DELETE_COUNT):
             some = keys[start : start + DELETE_COUNT]
-            total += await self._change(partial(self._unlink, some))
+            total += await self._change(partial(self._link.unlink, some))
         return total
 
     async def scan(self) -> AsyncIterator[Record]:
         """Every live record at least once; one that moves meanwhile may come twice."""
-        cursor = 0
-        while True:
-            cursor, keys, rows = await self._change(partial(self._page, cursor))
-            for key, (facts, vector) in zip(keys, rows, strict=True):
-                entry = key[len(self._entry) :].decode("utf-8", "replace")
-                record = None if facts is None else unseal_facts(entry, facts, vector)
-                if record is not None and record.facts.gone > self._clock():
-                    yield record
-            if not cursor:
-                return
+        for primary in await self._change(self._link.primaries):
+            async for record in self._scanned(primary):
+                yield record
 
     async def settle(self, name: str, value: bytes) -> bytes:
         key = self._setting + name
@@ -224,16 +202,9 @@ class RedisBodies:
     async def count(self, name: str, until: float) -> int:
         key = f"{self._counter}{name}"
 
-        async def counted() -> int:
-            async with self._reads.pipeline(transaction=True) as pipe:
-                pipe.incr(key)
-                pipe.pexpireat(key, int(until * 1000))
-                times, _ = await pipe.execute()
-            return int(times) - 1
-
         # A request waits for it, so with the patience of a look-up.
         self._require_open()
-        return await self._reach(counted)
+        return await self._look(partial(self._link.count, key, int(until * 1000))) - 1
 
     async def sweep(self, now: float) -> int:  # noqa: ARG002 - the server expires by itself
         """Nothing to do; 0."""
@@ -241,7 +212,7 @@ class RedisBodies:
         return 0
 
     async def check(self) -> None:
-        await self._change(self._writes.ping)
+        await self._change(self._link.ping)
         self._warnings = await self._change(self._look_at_eviction)
 
     def warnings(self) -> list[str]:
@@ -254,8 +225,7 @@ class RedisBodies:
         self._closed = True
         if self._fetcher is not None:
             await asyncio.gather(self._fetcher, return_exceptions=True)
-        await self._reads.aclose()
-        await self._writes.aclose()
+        await self._link.close()
 
     def _key(self, entry: str) -> str:
         return self._entry + entry
@@ -266,21 +236,14 @@ class RedisBodies:
     async def _amend(self, entry: str, change: Callable[[Facts], Facts]) -> Facts | None:
         """Raises StoreError where others change the entry all the time."""
         key = self._key(entry)
-        async with self._writes.pipeline(transaction=True) as pipe:
-            for _ in range(AMENDS):
-                await pipe.watch(key)
-                found = await pipe.hmget(key, ["facts", "body"])
-                known, body = cast("list[bytes | None]", found)
-                new = None if known is None or body is None else revised(entry, known, change)
-                if new is None or new[0].gone <= self._clock():
-                    return None
-                pipe.multi()  # type: ignore[no-untyped-call]
-                pipe.hset(key, "facts", new[1])
-                # Should the key have gone all the same, what is written goes with it.
-                pipe.pexpireat(key, int(new[0].gone * 1000))
-                with contextlib.suppress(WatchError):
-                    await pipe.execute()
-                    return new[0]
+        for _ in range(AMENDS):
+            found = await self._writes.hmget(key, ["facts", "body"])
+            known, body = cast("list[bytes | None]", found)
+            new = None if known is None or body is None else revised(entry, known, change)
+            if known is None or new is None or new[0].gone <= self._clock():
+                return None
+            if await self._link.swap(key, known, new[1], int(new[0].gone * 1000)):
+                return new[0]
         raise StoreError(f"store {self.where}: {key} is changed by others all the time; try again")
 
     async def _join(self, facts: Facts) -> None:
@@ -297,13 +260,23 @@ class RedisBodies:
 
         await self._change(put)
 
-    async def _unlink(self, keys: Sequence[str]) -> int:
-        return int(await self._writes.unlink(*keys))
+    async def _scanned(self, primary: str) -> AsyncIterator[Record]:
+        cursor = 0
+        while True:
+            cursor, keys, rows = await self._change(partial(self._page, primary, cursor))
+            for key, (facts, vector) in zip(keys, rows, strict=True):
+                entry = key[len(self._entry) :].decode("utf-8", "replace")
+                record = None if facts is None else unseal_facts(entry, facts, vector)
+                if record is not None and record.facts.gone > self._clock():
+                    yield record
+            if not cursor:
+                return
 
-    async def _page(self, cursor: int) -> tuple[int, list[bytes], list[list[bytes | None]]]:
-        following, keys = await self._writes.scan(cursor, match=self._entry + "*", count=SCAN_COUNT)
-        found = cast("list[bytes]", keys)
-        return int(following), found, await _columns(self._writes, found, ("facts", "vector"))
+    async def _page(
+        self, primary: str, cursor: int
+    ) -> tuple[int, list[bytes], list[list[bytes | None]]]:
+        following, keys = await self._link.page(primary, cursor, self._entry + "*", SCAN_COUNT)
+        return following, keys, await _columns(self._writes, keys, ("facts", "vector"))
 
     async def _fetch(self) -> None:
         """Answer waiting look-ups, as many as there are at a time, until none waits."""
@@ -311,7 +284,7 @@ class RedisBodies:
             batch, self._waiting = self._waiting[:READ_BATCH], self._waiting[READ_BATCH:]
             keys = [self._key(entry) for entry, _ in batch]
             try:
-                rows = await self._reach(partial(_columns, self._reads, keys, _READ))
+                rows = await self._look(partial(_columns, self._reads, keys, _READ))
             except Exception as error:  # noqa: BLE001 - a look-up must never wait for ever
                 for _, future in batch:
                     if not future.done():
@@ -323,24 +296,32 @@ class RedisBodies:
 
     async def _look_at_eviction(self) -> list[str]:
         try:
-            memory: dict[str, Any] = await self._writes.info("memory")
+            known = await self._link.memory()
         except RedisError as error:
-            if isinstance(error, RedisConnectionError | RedisTimeoutError):
+            if isinstance(error, _SILENT):
                 raise
             return [f"store {self.where}: eviction cannot be checked ({_line(error)}); allow INFO"]
-        policy = str(memory.get("maxmemory_policy", ""))
-        if not policy.startswith("allkeys-"):
-            return []
-        warning = (
-            f"store {self.where}: maxmemory-policy is {policy}, which may evict the secret that "
-            "replicas share; set it to volatile-ttl or volatile-lru"
-        )
-        return [warning]
+        told = ((name, str(memory.get("maxmemory_policy", ""))) for name, memory in known)
+        return [
+            f"store {self.where}: maxmemory-policy {f'of {name} ' if name else ''}is {policy}, "
+            "which may evict the secret that replicas share; set it to volatile-ttl or volatile-lru"
+            for name, policy in told
+            if policy.startswith("allkeys-")
+        ]
 
     async def _change(self, call: Callable[[], Awaitable[T]]) -> T:
         self._require_open()
         async with self._slots:
             return await self._reach(call)
+
+    async def _look(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Reach for what a request waits for, in the time that it has for all servers."""
+
+        async def soon() -> T:
+            async with asyncio.timeout(self._link.patience):
+                return await call()
+
+        return await self._reach(soon)
 
     async def _reach(self, call: Callable[[], Awaitable[T]]) -> T:
         if not self._breaker.admits():
@@ -350,8 +331,9 @@ class RedisBodies:
             )
         try:
             result = await call()
-        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+        except _SILENT as error:
             self._breaker.failed()
+            self._link.stumbled()
             raise StoreError(
                 f"store {self.where}: does not answer ({_line(error)}); "
                 "start the server, or correct store.url"
@@ -359,8 +341,7 @@ class RedisBodies:
         except RedisError as error:
             self._breaker.answered()
             raise StoreError(
-                f"store {self.where}: refused ({_line(error)}); "
-                "see the server's memory limit and the user's permissions"
+                f"store {self.where}: refused ({_line(error)}); {_advice(error)}"
             ) from error
         self._breaker.answered()
         return result
@@ -411,40 +392,13 @@ async def _columns(
     return [row if isinstance(row, list) else [None] * len(names) for row in rows]
 
 
-def _require_usable(url: str) -> None:
-    scheme = url.partition("://")[0].lower()
-    if scheme in _LATER:
-        raise SetupError(
-            f"store.url: {scheme}:// is not supported yet; "
-            "redis://, rediss:// (TLS) and unix:// to a single server work"
-        )
-    if scheme not in _DIRECT:
-        raise SetupError(
-            "store.url: a Redis store starts with redis://, rediss:// (TLS) or unix://"
-        )
-    if scheme != "unix" and not url.partition("://")[2].strip("/"):
-        raise SetupError("store.url: names no host; write redis://host:6379/0")
-
-
-def _client(url: str, seconds: float) -> Redis:
-    pool = ConnectionPool.from_url(
-        url,
-        socket_timeout=seconds,
-        socket_connect_timeout=READ_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-        decode_responses=False,
-        protocol=2,
-    )
-    return Redis.from_pool(pool)
-
-
-def _where(client: Redis) -> str:
-    settings = client.connection_pool.connection_kwargs
-    place = settings.get("path") or f"{settings.get('host')}:{settings.get('port', 6379)}"
-    return f"redis at {place}/{settings.get('db', 0)}"
+def _advice(error: RedisError) -> str:
+    if isinstance(error, MovedError):
+        return "the server is one of a cluster: write redis+cluster:// in store.url"
+    return "see the server's memory limit and the user's permissions"
 
 
 def _line(error: Exception) -> str:
-    text = str(error).strip()
+    # A sentinel that was asked in vain is shown as its client with all its settings.
+    text = re.sub(r"<redis\..*>", "sentinel", str(error).strip())
     return text.splitlines()[0] if text else type(error).__name__

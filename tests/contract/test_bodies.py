@@ -1,4 +1,4 @@
-"""What every store must do, asked of each: in memory, SQLite, and a real Redis."""
+"""What every store must do, asked of each: in memory, SQLite, a real Redis and a cluster."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from redis import Redis
 
 from index.errors import StoreError
 from index.ports import Record
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from index.ports import Bodies
+    from tests.servers import RedisServer
 
 NOW = time.time()
 HOUR = 3600.0
@@ -76,25 +76,42 @@ async def sqlite(bench: Bench, request: pytest.FixtureRequest) -> AsyncIterator[
 
 @asynccontextmanager
 async def redis(bench: Bench, request: pytest.FixtureRequest) -> AsyncIterator[None]:
-    url = request.getfixturevalue("redis_server").url
+    server = request.getfixturevalue("redis_server")
+    async with _redis(bench, request, server.url, lambda _: server):
+        yield
+
+
+@asynccontextmanager
+async def cluster(bench: Bench, request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    servers = request.getfixturevalue("redis_cluster")
+    async with _redis(bench, request, servers.url, servers.holder):
+        yield
+
+
+@asynccontextmanager
+async def _redis(
+    bench: Bench, request: pytest.FixtureRequest, url: str, holder: Callable[[str], RedisServer]
+) -> AsyncIterator[None]:
     namespace = f"test-{uuid.uuid4().hex}"
     # What is promised here is no matter of a busy machine's tenth of a second.
     request.getfixturevalue("monkeypatch").setattr("index.stores.redis.READ_SECONDS", 5.0)
     bodies = RedisBodies.open(url, namespace=namespace, clock=bench.clock)
 
     def harm(entry: str, column: str, data: bytes) -> None:
-        with Redis.from_url(url) as client:
-            client.hset(f"{namespace}:e:{entry}", column, data)
+        key = f"{namespace}:e:{entry}"
+        with holder(key).client() as client:
+            client.hset(key, column, data)
 
     bench.bodies, bench.harm = bodies, harm
     yield
     await bodies.close()
 
 
-STORES = {"memory": memory, "sqlite": sqlite, "redis": redis}
+STORES = {"memory": memory, "sqlite": sqlite, "redis": redis, "cluster": cluster}
+REAL = [pytest.param(kind, marks=pytest.mark.redis) for kind in ("redis", "cluster")]
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("redis", marks=pytest.mark.redis)])
+@pytest.fixture(params=["memory", "sqlite", *REAL])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     bench = Bench()
     # Asked for here, where a missing server skips the test instead of failing it.

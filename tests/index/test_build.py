@@ -40,8 +40,8 @@ async def test_redis_urls_connect_later() -> None:
         ("likewise.db", "is not known"),
         ("", "is not known"),
         ("redis:", "redis://"),
-        ("redis+cluster://host", "not supported yet"),
-        ("redis+sentinel://host", "not supported yet"),
+        ("redis+cluster://host/1", "no numbered databases"),
+        ("redis+sentinel://host", "names no master"),
     ],
 )
 def test_unusable_urls_are_refused(url: str, said: str) -> None:

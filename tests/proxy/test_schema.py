@@ -35,6 +35,7 @@ def test_base_urls_accepted(url: str) -> None:
     [
         ("mysql://h", "must begin with one of sqlite:, redis:, rediss:, redis+cluster:"),
         ("sqlite:", "name a file"), ("redis://", "name a host"), ("redis:h", "must look like"),
+        ("unix:redis.sock", "must look like unix:///path"), ("unix:///", "name a file"),
         ("plain.db", "must begin with one of"),
     ],
 )  # fmt: skip
@@ -47,7 +48,8 @@ def test_store_urls_refused(url: str, said: str) -> None:
 @pytest.mark.parametrize(
     "url",
     ["sqlite:./x.db", "sqlite:/abs/x.db", "redis://h", "rediss://:p@h:6379/1",
-     "redis+cluster://a:1,b:2", "redis+sentinel://a:1,b:2/main"],
+     "redis+cluster://a:1,b:2", "redis+sentinel://a:1,b:2/main", "rediss+cluster://a:1",
+     "rediss+sentinel://a:1/main", "unix:///run/redis.sock"],
 )  # fmt: skip
 def test_store_urls_accepted(url: str) -> None:
     """Each documented scheme with a place is good."""

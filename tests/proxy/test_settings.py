@@ -415,10 +415,10 @@ def test_a_category_that_nothing_leads_to_is_told() -> None:
     ]
 
 
-def test_a_store_that_is_not_run_yet_is_told() -> None:
-    """Cluster and sentinel addresses are read, and told."""
-    told = notices(loaded(UPSTREAM + "store: {url: 'redis+cluster://h:1'}"))
-    assert [notice.split(": ")[1] for notice in told] == ["store.url"]
+@pytest.mark.parametrize("url", ["redis+cluster://h:1,i:2", "rediss+sentinel://h:1/main"])
+def test_a_store_of_several_servers_is_run(url: str) -> None:
+    """Cluster and sentinel addresses are nothing to be told of."""
+    assert notices(loaded(UPSTREAM + f"store: {{url: '{url}'}}")) == []
 
 
 def test_the_table_names_keys_that_exist() -> None:

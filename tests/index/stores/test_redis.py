@@ -321,8 +321,6 @@ async def test_an_abandoned_lookup_disturbs_nobody(bodies: RedisBodies) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("redis+cluster://:s3cr3t@h:1", r"redis\+cluster:// is not supported yet; .*rediss://"),
-        ("redis+sentinel://:s3cr3t@h:1", r"redis\+sentinel:// is not supported yet"),
         ("http://:s3cr3t@h", "starts with redis://"),
         ("redis://", "names no host"),
         ("redis://:s3cr3t@h:port/0", "percent-encode"),
