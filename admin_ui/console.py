@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from policies.record import Comparison, Decision
 
@@ -23,6 +23,42 @@ class Selection:
     older_than: float | None = None
     text: str | None = None
     flagged: bool | None = None
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A question with the answer that is to be given, in this category and for this model."""
+
+    question: str
+    answer: str
+    category: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Warming:
+    """Pairs to remember, and how an application will ask: its key or tenant, its model and system
+    prompt, and more fields of its requests (`body`)."""
+
+    pairs: tuple[Pair, ...]
+    model: str
+    system: str | None = None
+    credential: str | None = None
+    tenant: str | None = None
+    body: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of entries that came in. One that is refused, by its place from 1 on, lets none
+    be taken; `foreign`: they come from a house with another secret."""
+
+    taken: int = 0
+    existing: int = 0
+    expired: int = 0
+    refused: tuple[tuple[int, str], ...] = ()
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +117,24 @@ class Console(Protocol):
 
     async def entries(self, selection: Selection, limit: int) -> list[dict[str, Any]]: ...
 
-    async def purge(self, selection: Selection, *, dry_run: bool) -> int:
-        """How many entries are (or would be) removed."""
+    async def purge(self, selection: Selection, *, dry_run: bool, limit: int | None = None) -> int:
+        """How many entries are (or would be) removed, at most `limit` of them."""
+
+    def untold(self, selection: Selection) -> tuple[str, ...]:
+        """What may be left of whom a selection means after its purge, in plain words."""
+
+    async def export(
+        self, selection: Selection, *, vectors: bool
+    ) -> tuple[int, AsyncIterator[bytes]]:
+        """How many entries there are, and each as a line of JSON; the last line tells of all."""
+
+    async def take(
+        self, lines: bytes, *, overwrite: bool, dry_run: bool, secret: str | None = None
+    ) -> Taken:
+        """Remember exported entries, or only say what would become of them."""
+
+    async def warm(self, warming: Warming, *, overwrite: bool, dry_run: bool) -> Taken:
+        """Remember pairs as if they had been asked and answered, or only say what would be."""
 
     async def verdicts(self, limit: int) -> list[dict[str, Any]]:
         """What callers said of answers, newest first."""

@@ -9,14 +9,14 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from index.errors import MemoryFault
 from policies.errors import PolicyError
+from proxy import moving, trials
 from proxy import settings as configuration
-from proxy import trials
 from proxy.terminal import (
     ERR,
     OUT,
@@ -189,55 +189,6 @@ def explain(
     OUT.print(remote.explanation(told))
 
 
-@cli.command()
-@click.option("--id", "ids", multiple=True, help="Entry id; repeat for several.")
-@click.option("--tag", help="Entries stored with this tag.")
-@click.option("--category", help="Entries of this category.")
-@click.option("--tenant", help="Entries of this tenant.")
-@click.option("--model", help="Entries of this model.")
-@click.option("--older-than", metavar="AGE", help="Entries older than e.g. 7d.")
-@click.option("--all", "everything", is_flag=True, help="Every entry.")
-@click.option("--dry-run", is_flag=True, help="Only say how many.")
-@config_option
-@admin_option
-def purge(
-    ids: tuple[str, ...],
-    tag: str | None,
-    category: str | None,
-    tenant: str | None,
-    model: str | None,
-    older_than: str | None,
-    everything: bool,
-    dry_run: bool,
-    config: str | None,
-    admin: str | None,
-) -> None:
-    """Remove entries from a running proxy.
-
-    Example: likewise purge --category market_data --older-than 1h --dry-run
-    """
-    from policies.amounts import duration  # noqa: PLC0415 - only this command pays for the import
-
-    chosen: dict[str, Any] = {
-        "ids": list(ids) or None,
-        "tag": tag,
-        "category": category,
-        "tenant": tenant,
-        "model": model,
-    }
-    if older_than is not None:
-        try:
-            chosen["older_than"] = duration(older_than)
-        except ValueError as fault:
-            raise click.UsageError(f"--older-than: {fault}") from None
-    chosen = {key: value for key, value in chosen.items() if value is not None}
-    if not chosen and not everything:
-        raise click.UsageError("say which entries: --id, --tag, --category, … or --all")
-    count = running(config, admin).purge(chosen, dry_run=dry_run)
-    word = "would be removed" if dry_run else "removed"
-    OUT.print(f"{count} {'entry' if count == 1 else 'entries'} {word}.")
-
-
 @cli.group(cls=Nearest)
 def models() -> None:
     """Embedding models on this machine.
@@ -297,7 +248,10 @@ def hash_key() -> None:
     click.echo("sha256:" + identity.hash_key(identity.bare_key(key.strip().encode())))
 
 
-for _command in (trials.replay, trials.tune):
+for _command in (
+    *(trials.replay, trials.tune),
+    *(moving.purge, moving.export, moving.import_, moving.backup),
+):
     cli.add_command(_command)
 
 

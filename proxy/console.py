@@ -13,11 +13,12 @@ from index.journal import quantile
 from policies.verdicts import Outcome
 from proxy.explaining import Explainer
 from proxy.reporting import told
+from proxy.shipping import Shipping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
-    from admin_ui.console import Question, Selection
+    from admin_ui.console import Question, Selection, Taken, Warming
     from index.journal import Group
     from index.memory import Slot
     from policies.record import Comparison, Decision
@@ -28,9 +29,16 @@ if TYPE_CHECKING:
     from proxy.settings import Settings
     from proxy.upkeep import Upkeep
 
+# What no selection by end user reaches: nothing there says whose it is.
+UNTOLD = (
+    "entries that are not shared per user (`share: user`) hold no name of an end user",
+    "the journal's rows hold none either: prompts stay there until newer rows push them out",
+    "sessions count their turns for 30 days under digests that name nobody, in RAM with texts",
+)
+
 
 class HouseConsole:
-    """Asks the engine, the memory and the journal; reads only, except `purge`."""
+    """Asks the engine, the memory and the journal; reads only, except what says otherwise."""
 
     def __init__(
         self,
@@ -46,6 +54,7 @@ class HouseConsole:
         self._identity = identity
         self._upkeep = upkeep
         self._explainer = Explainer(settings, engine, identity)
+        self._shipping = Shipping(engine, identity)
 
     async def overview(self, seconds: float) -> Overview:
         groups = await self._engine.journal.tally(time.time() - seconds)
@@ -74,11 +83,28 @@ class HouseConsole:
         chosen.sort(key=lambda slot: -slot.facts.stored)
         return [_entry(slot) for slot in chosen[:limit]]
 
-    async def purge(self, selection: Selection, *, dry_run: bool) -> int:
-        chosen = [slot.facts.entry for slot in await self._selected(selection)]
+    async def purge(self, selection: Selection, *, dry_run: bool, limit: int | None = None) -> int:
+        chosen = [slot.facts.entry for slot in await self._selected(selection)][:limit]
         if not dry_run:
             await self._engine.memory.purge(chosen)
         return len(chosen)
+
+    def untold(self, selection: Selection) -> tuple[str, ...]:
+        return UNTOLD if selection.user is not None else ()
+
+    async def export(
+        self, selection: Selection, *, vectors: bool
+    ) -> tuple[int, AsyncIterator[bytes]]:
+        chosen = await self._selected(selection)
+        return len(chosen), self._shipping.out(chosen, vectors=vectors)
+
+    async def take(
+        self, lines: bytes, *, overwrite: bool, dry_run: bool, secret: str | None = None
+    ) -> Taken:
+        return await self._shipping.take(lines, overwrite=overwrite, dry_run=dry_run, secret=secret)
+
+    async def warm(self, warming: Warming, *, overwrite: bool, dry_run: bool) -> Taken:
+        return await self._shipping.warm(warming, overwrite=overwrite, dry_run=dry_run)
 
     async def verdicts(self, limit: int) -> list[dict[str, Any]]:
         return [verdict._asdict() for verdict in await self._engine.journal.verdicts(limit)]
@@ -148,16 +174,18 @@ class HouseConsole:
         return await asyncio.to_thread(self._chosen, slots, wanted)
 
     def _chosen(self, slots: list[Slot], wanted: Selection) -> list[Slot]:
-        now = time.time()
+        now, ids = time.time(), frozenset(wanted.ids)
         tenant = self._identity.tenant(wanted.tenant) if wanted.tenant else None
+        user = None if wanted.user is None else self._identity.owners(b"", wanted.user).user
         needle = wanted.text.casefold() if wanted.text else None
 
         def fits(facts: Facts) -> bool:
             return (
-                (not wanted.ids or facts.entry in wanted.ids)
+                (not ids or facts.entry in ids)
                 and (wanted.tag is None or wanted.tag in facts.tags)
                 and (wanted.category is None or facts.category == wanted.category)
                 and (tenant is None or facts.owner in (tenant, wanted.tenant))
+                and (user is None or facts.owner.partition(":")[2] == user)
                 and (wanted.model is None or facts.model == wanted.model)
                 and (wanted.older_than is None or now - facts.stored > wanted.older_than)
                 and (needle is None or needle in facts.text.casefold())

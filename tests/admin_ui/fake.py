@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from admin_ui.console import Overview, Tally
+from admin_ui.console import Overview, Taken, Tally
 from policies.record import Comparison, Decision
 
 if TYPE_CHECKING:
-    from admin_ui.console import Question, Selection
+    from collections.abc import AsyncIterator
+
+    from admin_ui.console import Question, Selection, Warming
 
 TOKEN = "a-long-admin-token"
 ENTRY = "00112233445566778899aabbccddeeff"
@@ -54,12 +56,31 @@ class FakeConsole:
         self.asked.append(selection)
         return self._matching(selection)[:limit]
 
-    async def purge(self, selection: Selection, *, dry_run: bool) -> int:
+    async def purge(self, selection: Selection, *, dry_run: bool, limit: int | None = None) -> int:
         self.asked.append((selection, dry_run))
-        found = self._matching(selection)
+        found = self._matching(selection)[:limit]
         if not dry_run:
             self.kept = [entry for entry in self.kept if entry not in found]
         return len(found)
+
+    def untold(self, selection: Selection) -> tuple[str, ...]:
+        return () if selection.user is None else ("what the journal holds",)
+
+    async def export(
+        self, selection: Selection, *, vectors: bool
+    ) -> tuple[int, AsyncIterator[bytes]]:
+        self.asked.append((selection, vectors))
+        return len(self.kept), _pieces(b"one\n", b"two\n")
+
+    async def take(
+        self, lines: bytes, *, overwrite: bool, dry_run: bool, secret: str | None = None
+    ) -> Taken:
+        self.asked.append((lines, overwrite, dry_run, secret))
+        return Taken(taken=2, existing=1, expired=3, foreign=True)
+
+    async def warm(self, warming: Warming, *, overwrite: bool, dry_run: bool) -> Taken:
+        self.asked.append((warming, overwrite, dry_run))
+        return Taken(refused=((1, "is empty"),))
 
     async def learned(self) -> dict[str, Any]:
         return self.taught
@@ -105,6 +126,11 @@ class FakeConsole:
             and selection.category in (None, entry["category"])
             and (selection.text or "") in entry["text"]
         ]
+
+
+async def _pieces(*pieces: bytes) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
 def entry(number: int, text: str, **fields: Any) -> dict[str, Any]:

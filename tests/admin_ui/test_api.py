@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from admin_ui.console import Overview, Question, Selection, Tally
+from admin_ui.console import Overview, Pair, Question, Selection, Tally, Warming
 from policies.record import Comparison
 from tests.admin_ui.fake import decision, entry
 
@@ -102,6 +102,68 @@ def test_purge_counts_first(program: TestClient, console: FakeConsole) -> None:
 def test_purge_needs_a_selection(program: TestClient, console: FakeConsole) -> None:
     """An empty body empties nothing."""
     assert program.post("/api/entries/purge", json={"dry_run": False}).status_code == 422
+    assert console.asked == []
+
+
+def test_purge_goes_by_parts(program: TestClient, console: FakeConsole) -> None:
+    """At most as many as asked for go at once; what an end user's purge cannot reach is told."""
+    console.kept = [entry(1, "a"), entry(2, "b")]
+    body = {"selection": {"user": "ann"}, "dry_run": False, "limit": 1}
+    told = program.post("/api/entries/purge", json=body).json()
+    assert told == {"removed": 1, "dry_run": False, "untold": ["what the journal holds"]}
+    assert console.asked == [(Selection(user="ann"), False)]
+    assert program.post("/api/entries/purge", json=body | {"limit": 0}).status_code == 422
+
+
+def test_export(program: TestClient, console: FakeConsole) -> None:
+    """The lines come as the console gives them, after how many entries there are."""
+    console.kept = [entry(1, "a")]
+    answer = program.get("/api/entries/export?tag=t&ids=x&ids=y&vectors=true")
+    assert answer.content == b"one\ntwo\n"
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    assert answer.headers["x-likewise-entries"] == "1"
+    assert console.asked == [(Selection(ids=("x", "y"), tag="t"), True)]
+    assert program.get("/api/entries/export?tagg=t").status_code == 422
+
+
+def test_import(program: TestClient, console: FakeConsole) -> None:
+    """The lines reach the console as they are, and what became of them comes back."""
+    answer = program.post(
+        "/api/entries/import?overwrite=true&dry_run=true&secret=s", content=b"a\nb\n"
+    )
+    assert answer.json() == {
+        "taken": 2,
+        "skipped": {"existing": 1, "expired": 3},
+        "refused": [],
+        "foreign": True,
+        "dry_run": True,
+    }
+    assert console.asked == [(b"a\nb\n", True, True, "s")]
+    assert program.post("/api/entries/import", content=b"x" * 1_000_001).status_code == 413
+
+
+def test_warm(program: TestClient, console: FakeConsole) -> None:
+    """Pairs and how they will be asked reach the console; nothing is kept unless told to."""
+    pair = {"question": "q", "answer": "a", "category": "code"}
+    body = {"pairs": [pair], "model": "m", "tenant": "acme", "body": {"top_p": 1}}
+    told = program.post("/api/entries/warm", json=body).json()
+    assert told["refused"] == [{"line": 1, "why": "is empty"}]
+    assert told["dry_run"] is True
+    warming = Warming((Pair("q", "a", "code"),), "m", tenant="acme", body={"top_p": 1})
+    assert console.asked == [(warming, False, True)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {}, {"pairs": [], "model": "m"}, {"pairs": [{"question": "q", "answer": ""}], "model": "m"},
+        {"pairs": [{"question": "q", "answer": "a"}]},
+        {"pairs": [{"question": "q", "answer": "a", "note": "n"}], "model": "m"},
+    ],
+)  # fmt: skip
+def test_warm_refuses(program: TestClient, console: FakeConsole, body: dict[str, object]) -> None:
+    """What is no pair, or says no model, is not asked."""
+    assert program.post("/api/entries/warm", json=body).status_code == 422
     assert console.asked == []
 
 
@@ -217,7 +279,8 @@ def test_openapi_lists_the_api(program: TestClient) -> None:
     schema = program.get("/api/openapi.json").json()
     assert set(schema["paths"]) == {
         "/api/overview", "/api/categories", "/api/decisions", "/api/entries",
-        "/api/entries/{entry}", "/api/entries/purge", "/api/explain", "/api/labels", "/api/learned",
+        "/api/entries/{entry}", "/api/entries/purge", "/api/entries/export",
+        "/api/entries/import", "/api/entries/warm", "/api/explain", "/api/labels", "/api/learned",
         "/api/learned/labels", "/api/learned/forget", "/api/policy", "/api/health", "/metrics",
     }  # fmt: skip
     assert schema["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"

@@ -22,6 +22,8 @@ FACTS = ["/api/overview", "/api/categories", "/api/decisions", "/api/entries", "
          "/metrics"]  # fmt: skip
 MUTATIONS = [
     ("POST", "/api/entries/purge"),
+    ("POST", "/api/entries/import"),
+    ("POST", "/api/entries/warm"),
     ("POST", "/api/labels"),
     ("POST", "/api/learned/forget"),
     ("POST", "/api/explain"),

@@ -159,6 +159,29 @@ def test_a_purge_by_tenant_takes_the_tenants_own(tmp_path: Path) -> None:
         assert remembered(house) == {TIDES}
 
 
+def test_a_purge_by_user_takes_what_is_shared_per_user(house: House) -> None:
+    """Under every key; it says what it cannot reach, and nobody else's goes with it."""
+    mine = "What is my account balance?"
+    for key, user in (("sk-1", "ann"), ("sk-2", "ann"), ("sk-1", "bob"), ("sk-1", None)):
+        house.chat(mine, key, **({} if user is None else {"user": user}))
+    house.chat(SKY, "sk-1", user="ann")
+    asked = {"selection": {"user": "ann"}, "dry_run": False}
+    told = house.api("/api/entries/purge", asked)
+    assert told["removed"] == 2
+    assert any("journal" in said for said in told["untold"])
+    assert purge(house, dry_run=True, user="ann") == 0
+    assert purge(house, dry_run=True, user="bob") == 1
+    assert purge(house, dry_run=True) == 3
+
+
+def test_a_purge_stops_at_its_limit(house: House) -> None:
+    """The rest is for the next request."""
+    for prompt in (SKY, TIDES, CODE):
+        house.chat(prompt, "sk-1")
+    asked = {"selection": {}, "dry_run": False, "limit": 2}
+    assert [house.api("/api/entries/purge", asked)["removed"] for _ in range(3)] == [2, 1, 0]
+
+
 def test_one_entry_can_be_removed(house: House) -> None:
     """By its id; a second time it is not there."""
     entry = house.chat(SKY, "sk-1").headers["x-likewise-entry"]
