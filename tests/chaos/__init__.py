@@ -1,0 +1,1 @@
+"""Chaos from outside: what clients see of a running proxy while its surroundings break."""

@@ -1,0 +1,176 @@
+"""The parties of a scenario: a proxy as a process of its own, a small disk, a Redis to trouble."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import redis
+
+from proxy.demo.oracle import OracleUpstream
+from tests.proxy.house import TOKEN, configuration, surroundings, uvicorn_of
+from tests.servers import RedisServer, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LIKEWISE = Path(sys.executable).with_name("likewise")
+OPENS_IN = 30.0
+ENDS_IN = 15.0
+POLL = 0.03
+
+
+class Absent(Exception):
+    """What a scenario needs is not to be had here; the message says what."""
+
+
+class Proxy:
+    """`likewise serve` in a folder of its own, on the same ports after every start."""
+
+    def __init__(self, folder: Path, upstream: str, store: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        port, admin = free_port(), free_port()
+        self.url, self.admin = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin}"
+        self.log = folder / "likewise.log"
+        self._folder = folder
+        server = {"port": port, "admin": {"port": admin}}
+        text = configuration(folder, upstream, store={"url": store}, server=server)
+        (folder / "likewise.yaml").write_text(text)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> bool:
+        """Whether it was ready in time."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [LIKEWISE, "serve"],
+                cwd=self._folder,
+                env=surroundings() | {"LIKEWISE_ADMIN_TOKEN": TOKEN},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        until = time.monotonic() + OPENS_IN
+        while time.monotonic() < until and self._process.poll() is None:
+            if self._ready():
+                return True
+            time.sleep(POLL)
+        return False
+
+    def kill(self) -> None:
+        """`kill -9`; nothing is told and nothing written."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """An orderly end as an operator asks for it, or a kill should it take too long."""
+        try:
+            self._end(signal.SIGTERM)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def purge(self, **selection: Any) -> int:
+        """Purge as an operator with the token; how many entries went."""
+        answer = httpx.post(
+            f"{self.admin}/api/entries/purge",
+            json={"selection": selection, "dry_run": False},
+            headers={"authorization": f"Bearer {TOKEN}"},
+            timeout=ENDS_IN,
+            trust_env=False,
+        )
+        answer.raise_for_status()
+        return int(answer.json()["removed"])
+
+    def _ready(self) -> bool:
+        try:
+            answer = httpx.get(f"{self.url}/readyz", timeout=1.0, trust_env=False)
+        except httpx.TransportError:
+            return False
+        return answer.status_code == httpx.codes.OK
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(ENDS_IN)
+            self._process = None
+
+
+@dataclass
+class Stage:
+    """Where a scenario plays: an upstream whose answers prove themselves, and an empty folder.
+
+    What is opened on it is closed when the scenario ends.
+    """
+
+    folder: Path
+    oracle: OracleUpstream
+    upstream: str
+    stack: ExitStack
+
+    def proxy(self, store: str, name: str = "proxy") -> Proxy:
+        """A proxy that is ready."""
+        made = Proxy(self.folder / name, self.upstream, store)
+        self.stack.callback(made.kill)
+        if not made.start():
+            raise RuntimeError(f"the proxy did not become ready: {made.log.read_text()[-2000:]}")
+        return made
+
+    def redis(self, *options: str) -> RedisServer:
+        """A server of this scenario alone, started. Raises `Absent`."""
+        binary = shutil.which("redis-server")
+        if binary is None:
+            raise Absent("redis-server is not on PATH (Debian: apt-get install redis-server)")
+        home = self.folder / "redis"
+        home.mkdir()
+        server = RedisServer(binary, home, *options)
+        self.stack.callback(server.stop)
+        server.start()
+        return server
+
+    def disk(self, size: int) -> Path:
+        """An empty file system of so many bytes. Raises `Absent`."""
+        place = self.folder / "disk"
+        place.mkdir()
+        mount = shutil.which("mount")
+        if os.geteuid() != 0 or mount is None:
+            raise Absent("mounting a small disk takes root")
+        words = [mount, "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
+        made = subprocess.run(words, capture_output=True, text=True, check=False)
+        if made.returncode:
+            raise Absent(f"no small disk can be mounted here: {made.stderr.strip()}")
+        self.stack.callback(subprocess.run, ["umount", "--lazy", str(place)], check=False)
+        return place
+
+
+@contextmanager
+def stage(folder: Path) -> Iterator[Stage]:
+    """An upstream on a free port, and nothing else yet."""
+    oracle = OracleUpstream()
+    with uvicorn_of(oracle) as upstream, ExitStack() as stack:
+        yield Stage(folder, oracle, upstream, stack)
+
+
+def resize(disk: Path, size: int) -> None:
+    """Give a mounted disk another size."""
+    words = ["mount", "-o", f"remount,size={size}", str(disk)]
+    subprocess.run(words, capture_output=True, check=True)
+
+
+def used(server: RedisServer) -> int:
+    """Bytes that a Redis has in use."""
+    with redis.Redis(port=server.port) as client:
+        return int(client.info("memory")["used_memory"])
+
+
+def limit(server: RedisServer, size: int, policy: str) -> None:
+    """Set a Redis's `maxmemory` in bytes; 0 is none."""
+    with redis.Redis(port=server.port) as client:
+        client.config_set("maxmemory-policy", policy)
+        client.config_set("maxmemory", size)
