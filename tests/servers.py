@@ -134,6 +134,27 @@ class RedisCluster:
         port = next(at[1] for low, high, at, *_ in ranges if low <= slot <= high)
         return next(server for server in self.servers if server.port == port)
 
+    def moved(self, slot: int, target: RedisServer) -> Iterator[None]:
+        """Steps of a resharding, one key at a time, as redis-cli takes them."""
+        source = self.owner(slot)
+        others = [server for server in self.servers if server not in (source, target)]
+        with source.client() as giving, target.client() as taking, contextlib.ExitStack() as stack:
+            ids = [
+                client.execute_command("CLUSTER MYID").decode()  # type: ignore[union-attr]
+                for client in (giving, taking)
+            ]
+            taking.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[0])
+            giving.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[1])
+            yield
+            keys = giving.execute_command("CLUSTER GETKEYSINSLOT", slot, 1)
+            while keys:
+                giving.execute_command("MIGRATE", "127.0.0.1", target.port, keys[0], 0, 5000)
+                yield
+                keys = giving.execute_command("CLUSTER GETKEYSINSLOT", slot, 1)
+            clients = [stack.enter_context(other.client()) for other in others]
+            for client in (taking, giving, *clients):
+                client.execute_command("CLUSTER SETSLOT", slot, "NODE", ids[1])
+
     def holder(self, key: str) -> RedisServer:
         return self.owner(key_slot(key.encode()))
 

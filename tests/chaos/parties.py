@@ -15,18 +15,22 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import redis
+from redis.crc import key_slot
 
 from proxy.demo.oracle import OracleUpstream
 from tests.proxy.house import TOKEN, configuration, surroundings, uvicorn_of
-from tests.servers import RedisServer, free_port
+from tests.servers import RedisCluster, RedisServer, free_port
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Iterator
 
 LIKEWISE = Path(sys.executable).with_name("likewise")
 OPENS_IN = 30.0
 ENDS_IN = 15.0
 POLL = 0.03
+# Between the steps of a slot's move, so that requests meet each of them.
+STEP = 0.02
 
 
 class Absent(Exception):
@@ -124,15 +128,17 @@ class Stage:
 
     def redis(self, *options: str) -> RedisServer:
         """A server of this scenario alone, started. Raises `Absent`."""
-        binary = shutil.which("redis-server")
-        if binary is None:
-            raise Absent("redis-server is not on PATH (Debian: apt-get install redis-server)")
-        home = self.folder / "redis"
-        home.mkdir()
-        server = RedisServer(binary, home, *options)
+        server = RedisServer(*self._redis(), *options)
         self.stack.callback(server.stop)
         server.start()
         return server
+
+    def cluster(self) -> RedisCluster:
+        """Three servers that share the keys, of this scenario alone, started. Raises `Absent`."""
+        servers = RedisCluster(*self._redis())
+        self.stack.callback(servers.stop)
+        servers.start()
+        return servers
 
     def disk(self, size: int) -> Path:
         """An empty file system of so many bytes. Raises `Absent`."""
@@ -147,6 +153,15 @@ class Stage:
             raise Absent(f"no small disk can be mounted here: {made.stderr.strip()}")
         self.stack.callback(subprocess.run, ["umount", "--lazy", str(place)], check=False)
         return place
+
+    def _redis(self) -> tuple[str, Path]:
+        """The server's program, and an empty folder for it."""
+        binary = shutil.which("redis-server")
+        if binary is None:
+            raise Absent("redis-server is not on PATH (Debian: apt-get install redis-server)")
+        home = self.folder / "redis"
+        home.mkdir()
+        return binary, home
 
 
 @contextmanager
@@ -174,3 +189,15 @@ def limit(server: RedisServer, size: int, policy: str) -> None:
     with redis.Redis(port=server.port) as client:
         client.config_set("maxmemory-policy", policy)
         client.config_set("maxmemory", size)
+
+
+def move_a_slot(cluster: RedisCluster, dice: random.Random) -> int:
+    """Move a slot that holds something to another server; 0 where nothing is held."""
+    source, *others = dice.sample(cluster.servers, len(cluster.servers))
+    with source.client() as client:
+        key = client.randomkey()
+    if key is None:
+        return 0
+    for _ in cluster.moved(key_slot(key), others[0]):
+        time.sleep(STEP)
+    return 1

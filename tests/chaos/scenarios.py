@@ -12,13 +12,14 @@ import shutil
 import sqlite3
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.chaos import purging
 from tests.chaos.load import Clients, Ledger, Question, p99, questions
 from tests.chaos.outcome import SEED, Outcome
-from tests.chaos.parties import limit, resize, stage, used
+from tests.chaos.parties import limit, move_a_slot, resize, stage, used
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from tests.chaos.load import Answer
     from tests.chaos.outcome import Scale
     from tests.chaos.parties import Proxy, Stage
-    from tests.servers import RedisServer
 
 # An answer that was acknowledged this long before a kill must be there afterwards.
 SAFE_AFTER = 1.0
@@ -67,7 +67,7 @@ async def redis_stopped(at: Stage, scale: Scale) -> Outcome:
         await asyncio.sleep(scale.seconds)
         server.resume()
 
-    return await _troubled(at, server, scale, trouble)
+    return await _troubled(at, server.url, scale, trouble)
 
 
 async def redis_restarted(at: Stage, scale: Scale) -> Outcome:
@@ -79,7 +79,7 @@ async def redis_restarted(at: Stage, scale: Scale) -> Outcome:
         await asyncio.sleep(scale.seconds / 2)
         await asyncio.to_thread(server.start)
 
-    return await _troubled(at, server, scale, trouble)
+    return await _troubled(at, server.url, scale, trouble)
 
 
 async def redis_evicts(at: Stage, scale: Scale) -> Outcome:
@@ -90,6 +90,21 @@ async def redis_evicts(at: Stage, scale: Scale) -> Outcome:
 async def redis_refuses(at: Stage, scale: Scale) -> Outcome:
     """Redis may keep a tenth of what it holds, and refuses to write."""
     return await _limited(at, scale, "noeviction")
+
+
+async def cluster_moves(at: Stage, scale: Scale) -> Outcome:
+    """Slots that hold entries move from server to server of a cluster, one after the other."""
+    cluster, moves = at.cluster(), 0
+    dice = random.Random(SEED)  # noqa: S311 - repeatable
+
+    async def trouble() -> None:
+        nonlocal moves
+        until = time.monotonic() + scale.seconds
+        while time.monotonic() < until:
+            moves += await asyncio.to_thread(move_a_slot, cluster, dice)
+
+    outcome = await _troubled(at, cluster.url, scale, trouble)
+    return outcome if moves else replace(outcome, notes=("no slot has moved",))
 
 
 async def full_disk(at: Stage, scale: Scale) -> Outcome:
@@ -133,6 +148,7 @@ SCENARIOS: Mapping[str, Callable[[Stage, Scale], Awaitable[Outcome]]] = {
     "redis-restarted": redis_restarted,
     "redis-evicts": redis_evicts,
     "redis-refuses": redis_refuses,
+    "cluster-moves": cluster_moves,
     "full-disk": full_disk,
     "purges": purging.settled,
     "purges-under-way": purging.under_way,
@@ -185,14 +201,14 @@ async def _kill_under_load(
 
 async def _troubled(
     at: Stage,
-    server: RedisServer,
+    store: str,
     scale: Scale,
     trouble: Callable[[], Awaitable[None]],
     pad: int = 0,
 ) -> Outcome:
     """Calm, then trouble under the same load, then calm again."""
     ledger = Ledger()
-    proxy = at.proxy(server.url)
+    proxy = at.proxy(store)
     dice = random.Random(SEED)  # noqa: S311 - repeatable
     asked = questions(dice, "redis", pad)
     async with Clients(ledger, proxy.url) as clients:
@@ -221,7 +237,7 @@ async def _limited(at: Stage, scale: Scale, policy: str) -> Outcome:
         await asyncio.sleep(scale.seconds)
         await asyncio.to_thread(limit, server, 0, policy)
 
-    return await _troubled(at, server, scale, trouble, LARGE)
+    return await _troubled(at, server.url, scale, trouble, LARGE)
 
 
 async def _recovers(clients: Clients) -> bool:

@@ -17,7 +17,7 @@ from index.stores.redis import RedisBodies
 from tests.index.stores.test_sqlite import name, record
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from policies.values import Facts
     from tests.servers import RedisCluster, RedisServer
@@ -46,28 +46,6 @@ def together(bodies: RedisBodies, wanted: int) -> tuple[int, list[int]]:
         if len(found[slot]) == wanted:
             return slot, found[slot]
     pytest.fail("no slot has so many")
-
-
-def moved(
-    source: RedisServer, target: RedisServer, others: list[RedisServer], slot: int
-) -> Iterator[None]:
-    """Steps of a resharding, one key at a time, as redis-cli takes them."""
-    with source.client() as giving, target.client() as taking, contextlib.ExitStack() as stack:
-        ids = [
-            client.execute_command("CLUSTER MYID").decode()  # type: ignore[union-attr]
-            for client in (giving, taking)
-        ]
-        taking.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[0])
-        giving.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[1])
-        yield
-        keys = giving.execute_command("CLUSTER GETKEYSINSLOT", slot, 1)
-        while keys:
-            giving.execute_command("MIGRATE", "127.0.0.1", target.port, keys[0], 0, 5000)
-            yield
-            keys = giving.execute_command("CLUSTER GETKEYSINSLOT", slot, 1)
-        clients = [stack.enter_context(other.client()) for other in others]
-        for client in (taking, giving, *clients):
-            client.execute_command("CLUSTER SETSLOT", slot, "NODE", ids[1])
 
 
 def counted(facts: Facts) -> Facts:
@@ -167,9 +145,9 @@ async def test_a_slot_moves_under_reads_and_writes(
     # Leaves several idle connections to each node, of which ASKING holds for one only.
     await asyncio.gather(*(bodies.put(f"{number}", b"") for number in range(60)))
     source = redis_cluster.owner(slot)
-    target, *others = (server for server in redis_cluster.servers if server is not source)
+    target = next(server for server in redis_cluster.servers if server is not source)
     traffic = Traffic(bodies, numbers)
-    for _ in moved(source, target, others, slot):
+    for _ in redis_cluster.moved(slot, target):
         # Every state of the move sees all entries read and changed.
         await traffic.goes_on()
     await traffic.stop()
