@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
@@ -35,6 +36,25 @@ _PARTS = re.compile(
 )
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _SECRET = ("username", "password", "ssl_password")
+
+
+class Terse(Pipeline):
+    """redis-py's pipeline, which says of a refused command its name alone: its own complaint would
+    quote the whole command, key and answer included, milliseconds of work for a long one."""
+
+    def annotate_exception(
+        self, exception: Exception, number: int, command: Iterable[object]
+    ) -> None:
+        name = next(iter(command), "")
+        told = f"{name}, command {number} of several: {exception}"
+        exception.args = (told, *exception.args[1:])
+
+
+class Client(Redis):
+    """redis-py's client for one server, with the pipeline above."""
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Terse:
+        return Terse(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 
 class Link(Protocol):
@@ -236,7 +256,7 @@ def _server(url: str, read: float, write: float) -> Link:
         pool.connection_class(**pool.connection_kwargs)
     settings = pools[0].connection_kwargs
     place = settings.get("path") or f"{settings.get('host')}:{settings.get('port', 6379)}"
-    reads, writes = (Redis.from_pool(pool) for pool in pools)
+    reads, writes = (Client.from_pool(pool) for pool in pools)
     return Server(reads, writes, f"redis at {place}/{settings.get('db', 0)}")
 
 
@@ -275,7 +295,7 @@ def _master(sentinels: Sentinel, service: str, options: Mapping[str, Any]) -> Re
         service, sentinels, is_master=True, **options
     )
     pool.connection_class(**pool.connection_kwargs)
-    return Redis.from_pool(pool)
+    return Client.from_pool(pool)
 
 
 def _for_sentinels(options: Mapping[str, Any], read: float, *, asked: bool) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
+from redis.exceptions import ResponseError
 
 from index.errors import SetupError, StoreError
 from index.stores.link import address, opened
@@ -50,6 +51,22 @@ def test_credentials_and_options_are_redis_pys() -> None:
         "username": "me", "password": "p/w@", "ssl": True, "ssl_cert_reqs": "none",
         "client_name": "x",
     }  # fmt: skip
+
+
+class Unreadable(bytes):
+    """An answer that nobody may turn into text."""
+
+    def decode(self, *_: object, **__: object) -> str:
+        raise AssertionError("the whole answer was read for a complaint")
+
+
+@pytest.mark.parametrize("url", ["redis://h", "unix:///run/redis.sock", "redis+sentinel://h/main"])
+def test_a_refusal_is_not_told_with_the_answer(url: str) -> None:
+    """A complaint about one command of several says which, and reads nothing that it carries."""
+    pipe = opened(url, read=0.1, write=1.0).writes.pipeline()
+    refusal = ResponseError("OOM command not allowed")
+    pipe.annotate_exception(refusal, 2, ("HSET", "likewise:e:1", "body", Unreadable(b"x")))
+    assert str(refusal) == "HSET, command 2 of several: OOM command not allowed"
 
 
 @pytest.mark.parametrize("scheme", ["redis", "redis+cluster", "redis+sentinel"])
