@@ -1,8 +1,8 @@
 """Entries in Redis (or servers that speak like it): shared by every proxy that names them.
 
-Look-ups that wait at the same time travel in one round trip. A server that does not answer costs a
-bounded wait, and after a few of those nothing at all until it is tried again. Never shows the
-URL's password.
+Look-ups that wait at the same time travel in one round trip. A server that does not answer costs
+those a bounded wait that were waiting then; until it answers again it costs one look-up at a time,
+and soon one a second. Never shows the URL's password.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ class RedisBodies:
     ) -> None:
         self.where = servers.where
         self._link = servers
+        self._patience = servers.patience or READ_SECONDS
         self._reads = servers.reads
         self._writes = servers.writes
         self._entry = f"{namespace}:e:"
@@ -98,11 +99,19 @@ class RedisBodies:
 
     async def read(self, entry: str) -> Record | None:
         self._require_open()
-        future: asyncio.Future[list[bytes | None]] = asyncio.get_running_loop().create_future()
+        fetching = self._fetcher is not None and not self._fetcher.done()
+        if fetching and self._breaker.doubtful:
+            raise self._resting()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[bytes | None]] = loop.create_future()
         self._waiting.append((entry, future))
-        if self._fetcher is None or self._fetcher.done():
-            self._fetcher = asyncio.create_task(self._fetch())
-        facts, vector, body = await future
+        if not fetching:
+            self._fetcher = loop.create_task(self._fetch())
+        late = loop.call_later(self._patience, self._expire, future)
+        try:
+            facts, vector, body = await future
+        finally:
+            late.cancel()
         if facts is None or body is None:
             return None
         record = unseal(entry, Sealed(facts, vector, body))
@@ -286,6 +295,9 @@ class RedisBodies:
             try:
                 rows = await self._look(partial(_columns, self._reads, keys, _READ))
             except Exception as error:  # noqa: BLE001 - a look-up must never wait for ever
+                if self._breaker.doubtful:
+                    # Those that came meanwhile would wait in vain for as long again.
+                    batch, self._waiting = batch + self._waiting, []
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(StoreError(str(error)))
@@ -293,6 +305,11 @@ class RedisBodies:
             for (_, future), row in zip(batch, rows, strict=True):
                 if not future.done():
                     future.set_result(row)
+
+    def _expire(self, waiter: asyncio.Future[list[bytes | None]]) -> None:
+        """End a look-up that has waited long enough, in the queue and under way together."""
+        if not waiter.done():
+            waiter.set_exception(self._silent(f"nothing within {self._patience * 1000:g} ms"))
 
     async def _look_at_eviction(self) -> list[str]:
         try:
@@ -325,19 +342,13 @@ class RedisBodies:
 
     async def _reach(self, call: Callable[[], Awaitable[T]]) -> T:
         if not self._breaker.admits():
-            raise StoreError(
-                f"store {self.where}: did not answer a moment ago; it is tried again every "
-                f"{REST_SECONDS:g} s"
-            )
+            raise self._resting()
         try:
             result = await call()
         except _SILENT as error:
             self._breaker.failed()
             self._link.stumbled()
-            raise StoreError(
-                f"store {self.where}: does not answer ({_line(error)}); "
-                "start the server, or correct store.url"
-            ) from error
+            raise self._silent(_line(error)) from error
         except RedisError as error:
             self._breaker.answered()
             raise StoreError(
@@ -345,6 +356,17 @@ class RedisBodies:
             ) from error
         self._breaker.answered()
         return result
+
+    def _silent(self, how: str) -> StoreError:
+        return StoreError(
+            f"store {self.where}: does not answer ({how}); start the server, or correct store.url"
+        )
+
+    def _resting(self) -> StoreError:
+        return StoreError(
+            f"store {self.where}: did not answer a moment ago; it is tried again every "
+            f"{REST_SECONDS:g} s"
+        )
 
     def _require_open(self) -> None:
         if self._closed:
@@ -358,6 +380,11 @@ class _Breaker:
         self._monotonic = monotonic
         self._failures = 0
         self._next = 0.0
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the last call failed, so that only another can tell how things are."""
+        return self._failures > 0
 
     def admits(self) -> bool:
         if self._failures < TRIPS_AFTER:

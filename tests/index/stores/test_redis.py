@@ -11,6 +11,7 @@ import pytest
 from redis import Redis
 
 from index.errors import SetupError, StoreError
+from index.stores import link
 from index.stores.redis import RedisBodies
 from tests.index.stores.test_sqlite import name, record
 from tests.servers import RedisServer, free_port, redis_binary
@@ -165,6 +166,50 @@ async def test_a_stalled_server_is_a_fault_soon(
     own_redis.resume()
     await recovered(bodies)
     assert await bodies.read(name(1)) is not None
+
+
+async def test_a_stall_costs_one_wait_at_a_time(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Look-ups that come while others wait in vain fail with them, and after that one alone tries:
+    a server that hangs is asked twice by four hundred."""
+    servers, in_vain = link.opened(own_redis.url, read=0.1, write=1.0), []
+    monkeypatch.setattr(servers, "stumbled", lambda: in_vain.append(1))
+    bodies = RedisBodies(servers)
+    await bodies.write(record(1))
+    own_redis.pause()
+    for tries in (1, 2):
+        first = asyncio.create_task(bodies.read(name(0)))
+        await asyncio.sleep(0.01)
+        later = [bodies.read(name(n)) for n in range(200)]
+        done = await asyncio.gather(first, *later, return_exceptions=True)
+        assert all(isinstance(result, StoreError) for result in done)
+        assert len(in_vain) == tries
+    own_redis.resume()
+    await recovered(bodies)
+    assert await bodies.read(name(1)) is not None
+    await bodies.close()
+
+
+async def test_no_lookup_waits_for_those_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look-up that stands behind a slow round trip ends in its own time, not after that one's."""
+    gone_on = asyncio.Event()
+
+    async def slow(_client: object, keys: list[str], names: tuple[str, ...]) -> list[list[None]]:
+        await gone_on.wait()
+        return [[None] * len(names) for _ in keys]
+
+    monkeypatch.setattr("index.stores.redis._columns", slow)
+    bodies = RedisBodies.open("redis://127.0.0.1:1")
+    first = asyncio.create_task(bodies.read(name(1)))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(SOON):
+        for waiting in (bodies.read(name(2)), first):
+            with pytest.raises(StoreError, match="nothing within 100 ms"):
+                await waiting
+    gone_on.set()
+    assert await bodies.read(name(3)) is None
+    await bodies.close()
 
 
 async def test_a_stopped_server_is_a_fault_and_comes_back(
