@@ -40,6 +40,7 @@ REASONS: Final[dict[Reason, str]] = {
     Reason.TOO_LONG: "The request is longer than the cache looks at.",
     Reason.UNSUPPORTED: "A form of request that the cache does not know; passed on untouched.",
     Reason.WRITE_ONLY: "The caller asked for a fresh answer with no-cache; it was stored anew.",
+    Reason.KEY_REFUSED: "The upstream refused this key when last asked, so it is asked again.",
     Reason.STATUS: "Not kept: the upstream answered with an error.",
     Reason.INCOMPLETE: "Not kept: the answer broke off before its end.",
     Reason.FINISH_REASON: "Not kept: the model stopped early, by length or by filter.",

@@ -31,6 +31,7 @@ from proxy.dialects.responses import Responses
 from proxy.exchange import Ask, Trail
 from proxy.fill import Errand, Filler, Place
 from proxy.flights import Flight, Flights
+from proxy.refusals import Refusals
 from proxy.settings import bare_upstream
 from proxy.sse import Parser, events
 from proxy.upstream import UpstreamFault
@@ -101,7 +102,9 @@ async def told(dialect: Any, stream: bytes, way: str, memory: Kept, *, owing: bo
     meters: Any = type(
         "Meters", (), {"upstream": Counter(), "not_stored": Counter(), "stored": 0}
     )()
-    filler = Filler(memory, sends, meters, Flights(), 32_000_000, time.time)  # type: ignore[arg-type]
+    kept: Any = memory
+    refusals = Refusals(kept)
+    filler = Filler(kept, sends, meters, Flights(), 32_000_000, time.time, refusals)
     if owing:
         filler._owing.add((upstream.name, dialect.name))  # noqa: SLF001 - as after one whole stream
     flight, trail = Flight(None), Trail(ask, 1, 0.0)

@@ -106,6 +106,8 @@ class Memory:
         self.counts: Counter[str] = Counter()
         # How many entries of each answer group are searched, its founder left out.
         self.groups: Counter[str] = Counter()
+        # By key, those of its end users included.
+        self.owners: Counter[str] = Counter()
         self._clock = clock
         self._budget = embed_budget
         self._slots: dict[str, Slot] = {}
@@ -545,6 +547,7 @@ class Memory:
     def _count(self, facts: Facts, step: int) -> None:
         self.size += step * self._weight(facts)
         self.counts[facts.category] += step
+        self.owners[facts.owner.partition(":")[0]] += step
         if facts.group and facts.embedding:
             self.groups[facts.group] += step
             if not self.groups[facts.group]:

@@ -108,6 +108,15 @@ class Bodies(Protocol):
     async def count(self, name: str, until: float) -> int:
         """How often this was asked for `name` before, by anybody; forgotten at `until`."""
 
+    async def mark(self, name: str, members: Mapping[str, float], most: int) -> None:
+        """Put members on the list `name`, each at its time; past `most` the oldest leave it."""
+
+    async def unmark(self, name: str, members: Sequence[str]) -> None:
+        """Take members off the list `name`."""
+
+    async def marked(self, name: str) -> dict[str, float]:
+        """Who stands on the list `name`, and since when."""
+
     async def sweep(self, now: float) -> int:
         """Delete what is past its `gone` time; 0 where the engine does so itself."""
 

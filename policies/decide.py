@@ -46,8 +46,8 @@ def plan(query: Query, rules: Rules) -> Bypass | Lookup:
     if refusal is not None:
         return Bypass(refusal, name)
     lookup = scope(query, category, rules)
-    if asked.no_cache:
-        return Bypass(Reason.WRITE_ONLY, name, lookup)
+    if query.refused or asked.no_cache:
+        return Bypass(Reason.KEY_REFUSED if query.refused else Reason.WRITE_ONLY, name, lookup)
     return lookup
 
 

@@ -122,7 +122,8 @@ class Query:
     user text; `chain` digests the earlier turns (empty for a standalone question), and `before`
     are those turns, empty where they are matched exactly only; `text` is the last user text,
     byte-true. `bypass` means never looked up nor stored, `exact_only` never by
-    meaning, `stateful` that the vendor will keep the answer under an id.
+    meaning, `stateful` that the vendor will keep the answer under an id, `refused` that upstream
+    turned the caller's key down and has not accepted it since.
     """
 
     dialect: str
@@ -140,6 +141,7 @@ class Query:
     bypass: Reason | None = None
     exact_only: Reason | None = None
     stateful: bool = False
+    refused: bool = False
     directives: Directives = field(default_factory=Directives)
 
 

@@ -61,6 +61,7 @@ class Reason(StrEnum):
     TOO_LONG = "too-long"
     UNSUPPORTED = "unsupported"
     WRITE_ONLY = "write-only"
+    KEY_REFUSED = "key-refused"
 
     STATUS = "status"
     INCOMPLETE = "incomplete"
@@ -75,7 +76,7 @@ STALES = frozenset({Reason.STALE_WHILE_REVALIDATE, Reason.STALE_IF_ERROR})
 BYPASSES = frozenset({
     Reason.TOOLS, Reason.MULTIMODAL, Reason.SAMPLING, Reason.N, Reason.LOGPROBS, Reason.STATEFUL,
     Reason.CATEGORY_OFF, Reason.NO_STORE, Reason.MODE_OFF, Reason.TOO_LONG, Reason.UNSUPPORTED,
-    Reason.WRITE_ONLY,
+    Reason.WRITE_ONLY, Reason.KEY_REFUSED,
 })  # fmt: skip
 NOT_STORED = frozenset({
     Reason.STATUS, Reason.INCOMPLETE, Reason.FINISH_REASON, Reason.TOO_LARGE, Reason.INVALID_JSON,

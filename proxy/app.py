@@ -163,10 +163,19 @@ async def _engine(
         upstreams=upstreams,
         rules=settings.rules,
         journal=journal,
-        meters=Meters(lambda: _gauges(memory, journal) | gauges(engine) | _learned(engine)),
+        meters=Meters(
+            lambda: {
+                **_gauges(memory, journal),
+                **gauges(engine),
+                **_learned(engine),
+                "refused_keys": len(engine.refusals),
+            }
+        ),
         ids=request_ids(time.time),
         response_limit=settings.server.limits.response,
     )
+    await engine.refusals.load()
+    stack.push_async_callback(_end, asyncio.create_task(engine.refusals.run()))
     stack.push_async_callback(engine.flights.close)
     return engine, identity
 

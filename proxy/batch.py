@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, Self, assert_never
 
 from policies import decide
 from policies.values import Candidate, Found, Snapshot
@@ -19,6 +19,7 @@ from proxy.dialects.embeddings import Embeddings, apart, itemise, only, together
 from proxy.engine import FAILING, Engine
 from proxy.exchange import Ask, Ready, Trail
 from proxy.fill import Errand, Filler, Place
+from proxy.refusals import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,6 +49,11 @@ class Order(Ask):
 
     fields: dict[str, Any]
     items: tuple[Item, ...]
+
+    def turned_down(self) -> Self:
+        whole = super(Order, self).turned_down()
+        items = (item._replace(query=replace(item.query, refused=True)) for item in self.items)
+        return replace(whole, items=tuple(items))
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +227,15 @@ class BatchEngine(Engine):
     """The engine, which also answers orders."""
 
     def __post_init__(self) -> None:
+        self.refusals = Refusals(self.memory, clock=self.clock)
         self._filler = BatchFiller(
-            self.memory, self.upstreams, self.meters, self.flights, self.response_limit, self.clock
+            self.memory,
+            self.upstreams,
+            self.meters,
+            self.flights,
+            self.response_limit,
+            self.clock,
+            self.refusals,
         )
 
     async def _decide(

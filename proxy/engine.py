@@ -19,6 +19,7 @@ from policies.verdicts import Bypass, Forward, Lookup, Reason, Refusal, Serve, o
 from proxy.exchange import JSON, SSE, Ask, Ready, Repeat, Trail
 from proxy.fill import Errand, Filler, Place
 from proxy.flights import Flight, Flights
+from proxy.refusals import Refusals
 from proxy.sessions import Sessions
 from proxy.upstream import UpstreamFault
 
@@ -89,9 +90,11 @@ class Engine:
     flights: Flights = field(default_factory=Flights)
     sessions: Sessions = field(default_factory=Sessions)
     _ready: Shelf[Ready] = field(default_factory=lambda: Shelf(64_000_000, lambda r: len(r.body)))
+    refusals: Refusals = field(init=False)
     _filler: Filler = field(init=False)
 
     def __post_init__(self) -> None:
+        self.refusals = Refusals(self.memory, clock=self.clock)
         self._filler = Filler(
             self.memory,
             self.upstreams,
@@ -99,6 +102,7 @@ class Engine:
             self.flights,
             self.response_limit,
             self.clock,
+            self.refusals,
             self.learner,
         )
 
@@ -111,6 +115,8 @@ class Engine:
         rules, number, at = self.rules, self.ids(), self.clock()
         if ask.query.directives.session is not None:
             ask = await self.sessions.joined(ask, self.memory.bodies, at)
+        if self.refusals.stands(ask.query):
+            ask = ask.turned_down()
         hit = ask.again(rules, self.memory, at)
         if hit is not None:
             await self._repeat(hit, number, at, caller)

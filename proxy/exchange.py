@@ -6,9 +6,9 @@ The engine decides and acts; headers and journal rows are made here. Nothing her
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from policies import decide
 from policies.record import Decision
@@ -52,6 +52,11 @@ class Ask:
     _rules: Rules | None = None
     _plan: Bypass | Lookup | None = None
     _repeat: Repeat | None = None
+
+    def turned_down(self) -> Self:
+        """The same from a caller whose key upstream refused."""
+        query = replace(self.query, refused=True)
+        return replace(self, query=query, _rules=None, _plan=None, _repeat=None)
 
     def settled_under(self, rules: Rules) -> bool:
         """Whether this reading of the request still holds under a policy."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from proxy.flights import Flight, Flights
     from proxy.learning import Learner
     from proxy.metrics import Meters
+    from proxy.refusals import Refusals
     from proxy.sse import Event
     from proxy.upstream import Answer, Headers, Upstreams
 
@@ -114,6 +115,7 @@ class Filler:
     flights: Flights
     response_limit: int
     clock: Callable[[], float]
+    refusals: Refusals
     learner: Learner | None = None
     # Who has been seen to end its streams by the API's terminal event, and so owes it.
     _owing: set[tuple[str, str]] = field(default_factory=set)
@@ -145,6 +147,7 @@ class Filler:
             )
             trail.status = answer.status
             self.meters.calls.began(call, answer.status)
+            self.refusals.heard(trail.ask.query, answer.status)
             self.meters.upstream[upstream.name, str(answer.status)] += 1
             try:
                 await self._land(flight, errand, answer, asked)

@@ -12,7 +12,7 @@ from index.codec import Sealed, revised, seal, unseal, unseal_facts
 from index.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from index.ports import Record
     from policies.values import Facts
@@ -28,6 +28,7 @@ class MemoryBodies:
         self._entries: dict[str, tuple[float, Sealed]] = {}
         self._settings: dict[str, bytes] = {}
         self._counts: dict[str, tuple[int, float]] = {}
+        self._marks: dict[str, dict[str, float]] = {}
         self._closed = False
 
     async def read(self, entry: str) -> Record | None:
@@ -86,6 +87,21 @@ class MemoryBodies:
         self._counts[name] = (times + 1, until)
         return times
 
+    async def mark(self, name: str, members: Mapping[str, float], most: int) -> None:
+        self._require_open()
+        every = self._marks.get(name, {}) | dict(members)
+        newest = sorted(every, key=lambda member: (every[member], member), reverse=True)[:most]
+        self._marks[name] = {member: every[member] for member in newest}
+
+    async def unmark(self, name: str, members: Sequence[str]) -> None:
+        self._require_open()
+        for member in members:
+            self._marks.get(name, {}).pop(member, None)
+
+    async def marked(self, name: str) -> dict[str, float]:
+        self._require_open()
+        return dict(self._marks.get(name, {}))
+
     async def sweep(self, now: float) -> int:
         """Delete what is past its `gone` time; how many entries."""
         self._require_open()
@@ -101,6 +117,7 @@ class MemoryBodies:
         self._entries.clear()
         self._settings.clear()
         self._counts.clear()
+        self._marks.clear()
 
     def _require_open(self) -> None:
         if self._closed:

@@ -77,6 +77,7 @@ class RedisBodies:
         self._group = f"{namespace}:g:"
         self._note = f"{namespace}:n:"
         self._counter = f"{namespace}:c:"
+        self._list = f"{namespace}:l:"
         self._clock = clock
         self._breaker = _Breaker(monotonic)
         self._slots = asyncio.Semaphore(WRITERS)
@@ -214,6 +215,27 @@ class RedisBodies:
         # A request waits for it, so with the patience of a look-up.
         self._require_open()
         return await self._look(partial(self._link.count, key, int(until * 1000))) - 1
+
+    async def mark(self, name: str, members: Mapping[str, float], most: int) -> None:
+        key = self._list + name
+
+        async def put() -> None:
+            async with self._writes.pipeline(transaction=False) as pipe:
+                pipe.zadd(key, dict(members))
+                pipe.zremrangebyrank(key, 0, -most - 1)
+                await pipe.execute()
+
+        await self._change(put)
+
+    async def unmark(self, name: str, members: Sequence[str]) -> None:
+        await self._change(partial(self._writes.zrem, self._list + name, *members))
+
+    async def marked(self, name: str) -> dict[str, float]:
+        async def standing() -> list[tuple[bytes, float]]:
+            found = await self._writes.zrange(self._list + name, 0, -1, withscores=True)
+            return cast("list[tuple[bytes, float]]", found)
+
+        return {member.decode(): at for member, at in await self._change(standing)}
 
     async def sweep(self, now: float) -> int:  # noqa: ARG002 - the server expires by itself
         """Nothing to do; 0."""

@@ -24,7 +24,7 @@ from index.codec import Sealed, revised, seal, unseal, unseal_facts
 from index.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
     from index.ports import Record
@@ -54,6 +54,11 @@ LAYOUT = database.Layout(
                  gone REAL NOT NULL) WITHOUT ROWID""",
             "CREATE INDEX counts_gone ON counts (gone)",
         ),
+        (
+            """CREATE TABLE marks (list TEXT NOT NULL, member TEXT NOT NULL, at REAL NOT NULL,
+                 PRIMARY KEY (list, member)) WITHOUT ROWID""",
+            "CREATE INDEX marks_at ON marks (list, at)",
+        ),
     ),
 )
 _READ = "SELECT gone, facts, vector, body FROM entries WHERE entry = ?"
@@ -63,6 +68,9 @@ _SCAN = """SELECT id, entry, facts, vector FROM entries
 _WRITE = """INSERT INTO entries (entry, gone, facts, vector, body) VALUES (?, ?, ?, ?, ?)
             ON CONFLICT (entry) DO UPDATE SET gone = excluded.gone, facts = excluded.facts,
             vector = excluded.vector, body = excluded.body"""
+_OVERFULL = """DELETE FROM marks WHERE list = ?1 AND member IN (
+               SELECT member FROM marks WHERE list = ?1 ORDER BY at DESC, member DESC
+               LIMIT -1 OFFSET ?2)"""
 _SWEEP = "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE gone <= ? LIMIT ?)"
 
 
@@ -176,6 +184,23 @@ class SqliteBodies:
             return times
 
         return await self._change(counted)
+
+    async def mark(self, name: str, members: Mapping[str, float], most: int) -> None:
+        rows = [(name, member, at) for member, at in members.items()]
+
+        def put(db: sqlite3.Connection) -> None:
+            db.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?, ?)", rows)
+            db.execute(_OVERFULL, (name, most))
+
+        await self._change(put)
+
+    async def unmark(self, name: str, members: Sequence[str]) -> None:
+        rows = [(name, member) for member in members]
+        sql = "DELETE FROM marks WHERE list = ? AND member = ?"
+        await self._change(lambda db: db.executemany(sql, rows))
+
+    async def marked(self, name: str) -> dict[str, float]:
+        return dict(self._select("SELECT member, at FROM marks WHERE list = ?", (name,)))
 
     async def sweep(self, now: float) -> int:
         """Delete what is past its `gone` time, in slices between which others write; how many

@@ -316,6 +316,21 @@ async def test_a_count_that_is_over_begins_anew(bench: Bench) -> None:
     assert await bench.bodies.count("stays", NOW + HOUR) == 2
 
 
+async def test_a_list_keeps_the_newest(bench: Bench) -> None:
+    """Members stand with their times, marked again with the later one; past the bound the oldest
+    leave, whoever was taken off is off, and lists of other names are others."""
+    assert await bench.bodies.marked("refused") == {}
+    await bench.bodies.mark("refused", {"a": 1.5, "b": 2.0, "c": 3.0}, 3)
+    await bench.bodies.mark("refused", {"a": 4.25, "d": 5.0}, 3)
+    assert await bench.bodies.marked("refused") == {"c": 3.0, "a": 4.25, "d": 5.0}
+    await bench.bodies.unmark("refused", ["c", "nobody"])
+    await bench.bodies.mark("other", {"z": 1.0}, 3)
+    assert await bench.bodies.marked("refused") == {"a": 4.25, "d": 5.0}
+    await bench.bodies.sweep(NOW + HOUR)
+    assert await bench.bodies.marked("other") == {"z": 1.0}
+    assert [r async for r in bench.bodies.scan()] == []
+
+
 async def test_settings_are_no_entries(bench: Bench) -> None:
     """What is settled does not show up as an entry."""
     await bench.bodies.settle(name(1), b"x")
@@ -380,6 +395,9 @@ async def test_a_closed_store_says_so(bench: Bench) -> None:
         bench.bodies.get("a"),
         bench.bodies.amend(name(1), lambda facts: facts),
         bench.bodies.members(name(1)),
+        bench.bodies.mark("a", {"b": 1.0}, 2),
+        bench.bodies.unmark("a", ["b"]),
+        bench.bodies.marked("a"),
         bench.bodies.check(),
     ):
         with pytest.raises(StoreError, match="closed; open it again"):

@@ -139,6 +139,13 @@ def test_no_cache_is_not_read_but_kept() -> None:
     assert planned == Bypass(Reason.WRITE_ONLY, "default", lookup(QUERY))
 
 
+@pytest.mark.parametrize("no_cache", [False, True])
+def test_a_refused_key_is_not_read_for_but_kept(no_cache: bool) -> None:
+    """Upstream is asked, and should it accept the key its answer lies where the question looks."""
+    planned = decide.plan(replace(told(no_cache=no_cache), refused=True), RULES)
+    assert planned == Bypass(Reason.KEY_REFUSED, "default", lookup(QUERY))
+
+
 @pytest.mark.parametrize(
     ("query", "reason"),
     [

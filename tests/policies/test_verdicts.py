@@ -28,7 +28,7 @@ WORDS = {
     ),
     Outcome.BYPASS: (
         "tools multimodal sampling n logprobs stateful category-off no-store mode-off too-long "
-        "unsupported write-only"
+        "unsupported write-only key-refused"
     ),
 }
 FILLS = "status incomplete finish-reason too-large invalid-json quota"

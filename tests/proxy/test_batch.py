@@ -392,7 +392,7 @@ def test_known_vectors_of_two_models_are_asked_for_together(bed: Bed) -> None:
 
 
 @pytest.mark.parametrize("known", [[], ["sky"]])
-@pytest.mark.parametrize("code", [400, 401, 429, 500, 503])
+@pytest.mark.parametrize("code", [400, 404, 429, 500, 503])
 def test_an_upstreams_error_passes_byte_for_byte(bed: Bed, known: list[str], code: int) -> None:
     """One call, whatever was known; nothing is kept, and what is known stays."""
     for item in known:
