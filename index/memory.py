@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -21,43 +20,34 @@ import numpy as np
 
 from index import pool
 from index.amending import Change, alike
+from index.catalog import Catalog, Slot
 from index.errors import EmbedderError, MemoryFault, StoreError
-from index.hnsw import Space
 from index.pool import Pool
 from index.ports import Record
 from index.shelf import Shelf
 from index.turns import Turns
+from index.vectors import RESERVE
 from policies import category as categories
 from policies import decide, guards, text
 from policies.category import Centroids
-from policies.eviction import Held
 from policies.values import Found
 from policies.verdicts import Lookup, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from index.ports import Bodies, Embedded, Embedder
     from policies.category import Guess
+    from policies.eviction import Held
     from policies.values import Candidate, CategoryRules, Facts, Query, Rules, Vector
 
 LOG = logging.getLogger("likewise.memory")
 
 RECENT_TEXTS = 4_096
+# Entries of the store that are taken in together.
+BATCH = 1_000
 # How long a request may wait for its embedding before it goes on without.
 EMBED_BUDGET = 0.25
-# Facts, names and table rows of one entry in RAM, measured over 100,000 entries.
-OVERHEAD = 2_048
-
-
-@dataclass(slots=True)
-class Slot:
-    """An entry as RAM holds it. `hits` and `used` only order evictions and lists."""
-
-    facts: Facts
-    used: float
-    hits: int = 0
-    tokens_saved: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +84,8 @@ class Memory:
         *,
         clock: Callable[[], float] = time.time,
         hot_bytes: int = 64_000_000,
+        storage: str = "int8",
+        reserve: int = RESERVE,
         workers: int = 2,
         embed_budget: float = EMBED_BUDGET,
     ) -> None:
@@ -101,18 +93,12 @@ class Memory:
         self.bodies = bodies
         self.faults = Faults()
         self.centroids = Centroids((), np.zeros((0, 1), np.float32))
-        self.size = 0
         self.generation = 0
-        self.counts: Counter[str] = Counter()
-        # How many entries of each answer group are searched, its founder left out.
-        self.groups: Counter[str] = Counter()
-        # By key, those of its end users included.
-        self.owners: Counter[str] = Counter()
+        self.catalog = Catalog(embedder, storage=storage, reserve=reserve)
+        self.counts, self.groups = self.catalog.counts, self.catalog.groups
+        self.owners = self.catalog.owners
         self._clock = clock
         self._budget = embed_budget
-        self._slots: dict[str, Slot] = {}
-        self._spaces: dict[str, Space] = {}
-        self._spaces_lock = threading.Lock()
         self._recent: Shelf[Embedded] = Shelf(RECENT_TEXTS)
         self._turns = Turns(self._embed, self._recent, self.facts)
         self._hot: Shelf[bytes] = Shelf(hot_bytes, len)
@@ -122,7 +108,7 @@ class Memory:
         self._writes: dict[asyncio.Task[Any], str] = {}
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self.catalog)
 
     @property
     def shared(self) -> bool:
@@ -133,16 +119,21 @@ class Memory:
     def embedding_stalled(self) -> bool:
         return self._pool.stalled
 
-    def facts(self, entry: str) -> Facts | None:
-        slot = self._slots.get(entry)
-        return None if slot is None else slot.facts
+    @property
+    def size(self) -> int:
+        """Bytes of all entries, what RAM holds of them included."""
+        return self.catalog.size
 
-    def slots(self) -> Iterator[Slot]:
-        return iter(list(self._slots.values()))
+    def facts(self, entry: str) -> Facts | None:
+        return self.catalog.facts(entry)
 
     def held(self) -> list[Held]:
         """What eviction weighs, for every entry; from any thread."""
-        return [Held.of(s.facts, self._weight(s.facts), s.used, s.hits) for s in self.slots()]
+        return self.catalog.held()
+
+    def touch(self, entry: str, now: float, tokens: int) -> None:
+        """Count a hit."""
+        self.catalog.touch(entry, now, tokens)
 
     async def find(self, lookup: Lookup, query: Query, rules: Rules) -> Found:
         """The entry of equal key, else the neighbours in the lookup's own space, best first."""
@@ -215,14 +206,6 @@ class Memory:
         record = None if record is None else self._current(record)
         return None if record is None else record.facts
 
-    def touch(self, entry: str, now: float, tokens: int) -> None:
-        """Count a hit."""
-        slot = self._slots.get(entry)
-        if slot is not None:
-            slot.used = now
-            slot.hits += 1
-            slot.tokens_saved += tokens
-
     async def keep(
         self, facts: Facts, body: bytes, vector: Vector | None, *, meaning: bool
     ) -> None:
@@ -275,7 +258,7 @@ class Memory:
     async def twins(self, facts: Facts) -> list[str]:
         """The other entries of an answer's group, held here or not. Raises `StoreError`."""
         group = facts.group or facts.entry
-        held = await asyncio.to_thread(_members, self.slots(), group)
+        held = await asyncio.to_thread(_members, self.catalog.slots(), group)
         told = await self.bodies.members(group) if self.bodies.shared else []
         return sorted({group, *held, *told} - {facts.entry})
 
@@ -296,10 +279,10 @@ class Memory:
         Raises `StoreError`.
         """
         if not self.bodies.shared:
-            return list(self._slots.values())
-        known = self._slots
+            return self.catalog.slots()
+        known = self.catalog
         return [
-            known.get(r.facts.entry) or Slot(r.facts, used=r.facts.stored)
+            known.slot(r.facts.entry) or Slot(r.facts, used=r.facts.stored)
             async for r in self.bodies.scan()
         ]
 
@@ -317,22 +300,17 @@ class Memory:
 
     async def load(self, progress: Callable[[int], None] | None = None) -> int:
         """Rebuild facts and spaces from the store; entries of another embedding stay exact."""
-        # By name, as a store may hand out an entry twice.
-        batches: dict[str, dict[str, Vector]] = {}
-        count = 0
+        count, batch = 0, list[Record]()
         async for record in self.bodies.scan():
-            facts = record.facts
-            self._account(facts)
-            if record.vector is not None and facts.embedding == self.embedder.id:
-                batches.setdefault(facts.space, {})[facts.entry] = record.vector
+            batch.append(record)
             count += 1
-            if progress is not None and count % 1000 == 0:
-                progress(count)
-        for space, vectors in batches.items():
-            into = self._space(space)
-            into.extend(list(vectors), np.stack(list(vectors.values())))
-            if into.crowded:
-                await self._pool.whenever(into.grow)
+            if len(batch) == BATCH:
+                self._take(batch)
+                batch.clear()
+                if progress is not None:
+                    progress(count)
+        self._take(batch)
+        await self.tend()
         return count
 
     async def learn_examples(self, rules: Rules) -> Centroids:
@@ -351,15 +329,13 @@ class Memory:
         return await self._pool.whenever(self._turns.compared, query, category, rules, near)
 
     async def tend(self) -> None:
-        """Build the next graph of every crowded space, off the request path."""
-        with self._spaces_lock:
-            crowded = [space for space in self._spaces.values() if space.crowded]
-        for space in crowded:
+        """Grow every crowded space, off the request path."""
+        for space in self.catalog.spaces.crowded():
             await self._pool.whenever(space.grow)
 
     def sweep(self, now: float) -> list[str]:
         """Entries past their last use in any form."""
-        return [s.facts.entry for s in self._slots.values() if s.facts.gone <= now]
+        return [s.facts.entry for s in self.catalog.slots() if s.facts.gone <= now]
 
     async def close(self) -> None:
         await self.settled()
@@ -399,7 +375,8 @@ class Memory:
         fault = _unreadable(embedded) or lookup.semantic
         if fault is not None:
             return Seen(lookup, (), None, fault, guess, embed_ms, 0.0)
-        space, category = self._spaces.get(lookup.space), lookup.category or rules.defaults
+        space = self.catalog.spaces.within(lookup.space)
+        category = lookup.category or rules.defaults
         vector = embedded.vector
         near = self._turns.nearest(query, category, rules, vector, space) if space else ()
         search_ms = (time.perf_counter() - started) * 1000 - embed_ms
@@ -430,8 +407,7 @@ class Memory:
     def _all(self, prompt: str, k: int) -> tuple[list[Candidate], Guess | None]:
         embedded = self._embed(prompt)
         guess = categories.nearest(embedded.vector, self.centroids)
-        with self._spaces_lock:
-            spaces = list(self._spaces.values())
+        spaces = self.catalog.spaces.every()
         pairs = [pair for space in spaces for pair in space.search(embedded.vector, k)]
         pairs.sort(key=lambda pair: -pair[1])
         return self._turns.candidates(pairs[:k]), guess
@@ -440,7 +416,7 @@ class Memory:
 
     def _used(self, exact: Facts | None) -> float:
         """When an entry last answered somebody."""
-        slot = None if exact is None else self._slots.get(exact.entry)
+        slot = None if exact is None else self.catalog.slot(exact.entry)
         return 0.0 if slot is None else slot.used
 
     def _current(self, record: Record) -> Record | None:
@@ -448,7 +424,7 @@ class Memory:
         entry, known = record.facts.entry, self.facts(record.facts.entry)
         if known is not None and alike(known, record.facts):
             if self.bodies.shared and not self._amends[entry]:
-                self._slots[entry].facts = record.facts
+                self.catalog.hold(record.facts)
                 return record
             # What is being amended here is newer than what the store says.
             return replace(record, facts=known)
@@ -466,7 +442,7 @@ class Memory:
             if self._pending.get(facts.entry) is not record:
                 return  # replaced or forgotten meanwhile
             if vector is not None and record.vector is None:
-                self._space(facts.space).add(facts.entry, vector)
+                self.catalog.place([facts], [vector])
             await self.bodies.write(replace(record, vector=vector))
         except StoreError as fault:
             self._fault("store_write", str(fault))
@@ -478,13 +454,9 @@ class Memory:
                 del self._pending[facts.entry]
 
     def _amend(self, entry: str, change: Change) -> asyncio.Task[Facts | None]:
-        slot = self._slots.get(entry)
-        if slot is not None:
-            self._count(slot.facts, -1)
-            slot.facts = change.onto(slot.facts)
-            self._count(slot.facts, 1)
-            if change.exact and slot.facts.space in self._spaces:
-                self._spaces[slot.facts.space].remove([entry])
+        facts = self.facts(entry)
+        if facts is not None:
+            self.catalog.hold(change.onto(facts))
         earlier = [task for task, name in self._writes.items() if name == entry]
         self._amends[entry] += 1
         task = asyncio.create_task(self._amended(entry, change, earlier))
@@ -523,65 +495,30 @@ class Memory:
         return None if _unreadable(embedded) else embedded.vector
 
     def _hold(self, record: Record) -> None:
-        facts = record.facts
-        self._account(facts)
-        if record.vector is not None and facts.embedding == self.embedder.id:
-            self._space(facts.space).add(facts.entry, record.vector)
-        elif not facts.embedding and facts.space in self._spaces:
-            self._spaces[facts.space].remove([facts.entry])
+        self._turns.hold(record.facts)
+        self.catalog.hold(record.facts)
+        if record.vector is not None:
+            self.catalog.place([record.facts], [record.vector])
+
+    def _take(self, records: Iterable[Record]) -> None:
+        """`_hold` for many; a store may hand out an entry twice, and the last counts."""
+        for record in records:
+            self._turns.hold(record.facts)
+            self.catalog.hold(record.facts)
+        found = {r.facts.entry: (r.facts, r.vector) for r in records if r.vector is not None}
+        self.catalog.place([f for f, _ in found.values()], [v for _, v in found.values()])
 
     def _renewed(self, entry: str, old: Facts | None) -> bool:
         new = self.facts(entry)
         return old is not None and new is not None and new.stored > old.stored
 
-    def _account(self, facts: Facts) -> None:
-        old = self._slots.get(facts.entry)
-        self._count(facts, 1)
-        self._turns.hold(facts)
-        if old is None:
-            self._slots[facts.entry] = Slot(facts, used=facts.stored)
-        else:
-            self._count(old.facts, -1)
-            old.facts, old.used = facts, max(old.used, facts.stored)
-
-    def _count(self, facts: Facts, step: int) -> None:
-        self.size += step * self._weight(facts)
-        self.counts[facts.category] += step
-        self.owners[facts.owner.partition(":")[0]] += step
-        if facts.group and facts.embedding:
-            self.groups[facts.group] += step
-            if not self.groups[facts.group]:
-                del self.groups[facts.group]
-
-    def _weight(self, facts: Facts) -> int:
-        """Bytes that an entry costs, what RAM holds of it included."""
-        return facts.size + OVERHEAD + (4 * self.embedder.dimension if facts.embedding else 0)
-
-    def _space(self, name: str) -> Space:
-        with self._spaces_lock:
-            space = self._spaces.get(name)
-            if space is None:
-                space = self._spaces[name] = Space(self.embedder.dimension)
-            return space
-
     def _drop(self, entries: Iterable[str]) -> None:
-        by_space: dict[str, list[str]] = {}
-        for entry in entries:
+        gone = list(entries)
+        for entry in gone:
             self._hot.pop(entry)
             self._pending.pop(entry, None)
-            slot = self._slots.pop(entry, None)
-            if slot is not None:
-                self._count(slot.facts, -1)
-                self._turns.drop(slot.facts)
-                by_space.setdefault(slot.facts.space, []).append(entry)
-        for name, gone in by_space.items():
-            space = self._spaces.get(name)
-            if space is None:
-                continue
-            space.remove(gone)
-            with self._spaces_lock:
-                if not len(space):
-                    self._spaces.pop(name, None)
+        for facts in self.catalog.drop(gone):
+            self._turns.drop(facts)
 
     def _fault(self, part: str, message: str) -> None:
         setattr(self.faults, part, getattr(self.faults, part) + 1)

@@ -1,7 +1,7 @@
 """The four doors of memory. Each has a fake beside it and one contract suite over all its kinds.
 
-Scores are cosine similarities, higher is closer, results best first. Positions are the index's own
-row numbers; entries are named by their 32 hex digit key everywhere else.
+Scores are cosine similarities, higher is closer, results best first. Entries are named by their 32
+hex digit key.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from policies.values import Facts, Vector
 
@@ -46,12 +46,6 @@ class VectorIndex(Protocol):
     """Nearest neighbours among the vectors of one space. Thread-safe."""
 
     def __len__(self) -> int: ...
-
-    def add(self, entry: str, vector: Vector) -> None:
-        """Insert, or replace the vector of `entry`."""
-
-    def remove(self, entries: Iterable[str]) -> None:
-        """Forget entries; unknown ones are ignored."""
 
     def search(self, vector: Vector, k: int) -> list[tuple[str, float]]:
         """Up to k (entry, cosine in [0, 1]), best first."""

@@ -46,6 +46,10 @@ if TYPE_CHECKING:
 SECRET_NAME = "hmac-secret"  # noqa: S105 - a name in the store, no secret
 TOKEN_FILE = "admin-token"  # noqa: S105 - a file's name
 
+# Rows for vectors beyond `max_entries`, as entries come before others go; and the most of which the
+# system is asked at once. More are made room for when they come.
+ROOM_SHARE, ROOM_MOST = 16, 2_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
@@ -147,7 +151,9 @@ async def _engine(
 ) -> tuple[Engine, Identity]:
     bodies = build.bodies(settings.store_url, clock=time.time)
     await bodies.check()
-    memory = Memory(embedder, bodies)
+    index = settings.index
+    room = min(index.max_entries + index.max_entries // ROOM_SHARE, ROOM_MOST)
+    memory = Memory(embedder, bodies, storage=index.storage, reserve=room)
     stack.push_async_callback(memory.close)
     home = build.home(settings.store_url)
     journal = Journal.open(home / "journal.db")

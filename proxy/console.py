@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
     from admin_ui.console import Question, Selection, Taken, Warming
+    from index.catalog import Slot
     from index.journal import Group
-    from index.memory import Slot
     from policies.record import Comparison, Decision
     from policies.values import CategoryRules, Facts, Rules
     from proxy.engine import Engine

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from index.amending import Change
-from index.hnsw import Space
 from index.ports import Embedded
+from index.register import Register
 from index.shelf import Shelf
+from index.spaces import Spaces
 from index.turns import Turns
 from policies import category as categories
 from policies import context, decide, groups, lessons, text, thresholds
@@ -98,7 +99,7 @@ class Rehearsal:
     _facts: dict[str, Facts] = field(default_factory=dict)
     _answers: dict[str, str] = field(default_factory=dict)
     _sizes: Counter[str] = field(default_factory=Counter)
-    _spaces: dict[str, Space] = field(default_factory=dict)
+    _spaces: Spaces = field(init=False)
     _used: dict[str, float] = field(default_factory=dict)
     _new: list[Label] = field(default_factory=list)
     _recent: Shelf[Embedded] = field(default_factory=lambda: Shelf(RECENT))
@@ -108,14 +109,16 @@ class Rehearsal:
     def __post_init__(self) -> None:
         self.lessons = lessons.blank(self.prior)
         self._turns = Turns(self.embed, self._recent, self._facts.get)
+        self._spaces = self._none()
         self._dice = random.Random(self.seed)  # noqa: S311 - repeatable on purpose
 
     def clear(self) -> None:
         """Forget every entry; what was learned stays."""
         for facts in self._facts.values():
             self._turns.drop(facts)
-        for held in (self._facts, self._answers, self._sizes, self._spaces, self._used):
+        for held in (self._facts, self._answers, self._sizes, self._used):
             held.clear()
+        self._spaces = self._none()
 
     def ask(self, asked: Asked) -> Told:
         """Answer one request as production would, and learn from what upstream says."""
@@ -184,9 +187,12 @@ class Rehearsal:
             fault=fault,
         )
 
+    def _none(self) -> Spaces:
+        return Spaces(Register(), self.dimension, storage="float32")
+
     def _near(self, query: Query, lookup: Lookup, asked: Asked) -> tuple[Candidate, ...]:
         """The neighbours in the lookup's space; those past their last use are swept first."""
-        space = self._spaces.get(lookup.space)
+        space = self._spaces.within(lookup.space)
         if space is None:
             return ()
         category = lookup.category or self.rules.defaults
@@ -194,7 +200,7 @@ class Rehearsal:
         dead = [c.facts.entry for c in near if c.facts.gone <= asked.at]
         if not dead:
             return near
-        space.remove(e for e, f in self._facts.items() if f.gone <= asked.at)
+        self._spaces.remove(e for e, f in self._facts.items() if f.gone <= asked.at)
         return self._turns.nearest(query, category, self.rules, asked.vector, space)
 
     def _keep(self, query: Query, found: Found, asked: Asked) -> None:
@@ -229,11 +235,8 @@ class Rehearsal:
 
     def _search(self, facts: Facts, vector: Vector) -> None:
         """Let an entry be found by meaning."""
-        space = self._spaces.get(facts.space)
-        if space is None:
-            space = self._spaces[facts.space] = Space(self.dimension)
-        space.add(facts.entry, vector)
-        if space.crowded:
+        self._spaces.put(facts.entry, facts.space, vector)
+        for space in self._spaces.crowded():
             space.grow()
 
     def _compare(
@@ -250,7 +253,7 @@ class Rehearsal:
             self.lessons = lessons.learn(self.lessons, self._new, Aim.of(self.rules))
             self._new = []
         if not thresholds.searchable(category, same=same) and entry in self._facts:
-            self._spaces[neighbour.space].remove([entry])
+            self._spaces.remove([entry])
         marked = Change(label=(study.candidate.score, same))
         self._facts[neighbour.entry] = marked.onto(self._facts[neighbour.entry])
         for facts in (neighbour, *study.rivals):
@@ -274,7 +277,7 @@ class Rehearsal:
         self._sizes[group] += 1
         self._facts[entry] = Change(group=group).onto(self._facts[entry])
         if self._sizes[group] >= groups.MOST:
-            self._spaces[facts.space].remove([entry])
+            self._spaces.remove([entry])
 
 
 def _query(asked: Asked) -> Query:

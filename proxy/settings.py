@@ -411,10 +411,7 @@ class NotYet:
     runs: tuple[Any, ...] = ()
 
 
-NOT_YET = (
-    NotYet("index.storage", "vectors are kept as float32", runs=("float32",)),
-    NotYet("index.pca", "vectors keep all their dimensions"),
-)
+NOT_YET = (NotYet("index.pca", "vectors keep all their dimensions"),)
 
 
 def notices(settings: Settings) -> list[str]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from admin_ui.console import Pair, Warming
-    from index.memory import Slot
+    from index.catalog import Slot
     from index.ports import Record
     from policies.values import Found, Query, Vector
     from policies.verdicts import Lookup

@@ -351,7 +351,7 @@ LONG_FUNCTION = "def f():\n" + "    x = 1\n" * FUNCTION_LINES
         pytest.param(wrong_arrows, "index/x.py", "from admin_ui import pages", id="across"),
         pytest.param(wrong_arrows, "policies/x.py", "from index.ports import Record", id="core-up"),
         pytest.param(
-            wrong_arrows, "admin_ui/x.py", "def f():\n    from index import hnsw", id="in-function"
+            wrong_arrows, "admin_ui/x.py", "def f():\n    from index import space", id="in-function"
         ),
         pytest.param(
             wrong_arrows,

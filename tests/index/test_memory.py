@@ -6,17 +6,19 @@ import asyncio
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from index import pool, turns
+from index import pool, spaces, turns
 from index.embedders.hashing import HashingEmbedder
 from index.errors import EmbedderError, StoreError
 from index.memory import Memory
 from index.ports import Embedded
+from index.space import Space
 from index.stores.memory import MemoryBodies
 from index.stores.redis import RedisBodies
 from index.stores.sqlite import SqliteBodies
@@ -55,8 +57,9 @@ EGG = "How long do I boil an egg?"
 EGGS = "How long do I boil two eggs?"
 _NAMES = count()
 
-# What RAM holds of an entry besides its answer: 2 KiB, and 64 numbers of four bytes.
-RAM = 2_048 + 4 * 64
+# What RAM holds of an entry besides its answer: 2 KiB, and its 64 numbers of one byte each in the
+# rows (with their factor, home and mark) and in the lists (with their name).
+RAM = 2_048 + (64 + 4 + 4 + 8) + (64 + 8)
 
 
 async def body_of(memory: Memory, facts: Facts) -> bytes | None:
@@ -423,8 +426,14 @@ async def test_equal_texts_after_normalisation_are_one(memory: Memory, embedder:
     assert len(embedder.calls) == 1
 
 
-async def test_neighbours_come_best_first(memory: Memory) -> None:
+@pytest.mark.parametrize(
+    ("storage", "within"), [("float32", 1e-5), ("float16", 1e-3), ("int8", 5e-3)]
+)
+async def test_neighbours_come_best_first(
+    embedder: Scripted, bodies: Troubled, storage: str, within: float
+) -> None:
     """At most so many neighbours, nearest first, each with the cosine of the two vectors."""
+    memory = Memory(embedder, bodies, storage=storage)
     texts = [f"How long do I boil {n} eggs in pot number {n}?" for n in range(20)]
     for text in texts:
         await keep(memory, ask(text))
@@ -434,7 +443,9 @@ async def test_neighbours_come_best_first(memory: Memory) -> None:
     true = sorted(
         (float(query @ model.embed(t.lower().rstrip("?")).vector) for t in texts), reverse=True
     )
-    assert [c.score for c in near] == pytest.approx(true[: turns.NEIGHBOURS], abs=1e-5)
+    assert [c.score for c in near] == pytest.approx(true[: turns.NEIGHBOURS], abs=within)
+    assert [c.score for c in near] == sorted((c.score for c in near), reverse=True)
+    await memory.close()
 
 
 async def test_other_partitions_are_not_searched(memory: Memory) -> None:
@@ -856,7 +867,7 @@ async def test_what_eviction_weighs(memory: Memory) -> None:
     memory.touch(a.entry, 310.0, 50)
     memory.touch("0" * 32, 300.0, 50)
     assert [(h.entry, h.used) for h in memory.held()] == [(a.entry, 310.0), (b.entry, 200.0)]
-    slot = next(memory.slots())
+    slot = memory.catalog.slots()[0]
     assert (slot.facts, slot.hits, slot.tokens_saved) == (a, 2, 100)
     await keep(memory, ask("c d"), stored=400.0, size=9)
     await keep(memory, ask("a b"), stored=305.0, size=5)
@@ -894,14 +905,13 @@ async def test_tending_builds_graphs_and_loses_nothing(
     memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A crowded space is rebuilt off the request path, and every entry is still found."""
+    monkeypatch.setattr(spaces, "Space", partial(Space, flat_most=50))
     texts = [f"How long do I boil egg number {n}?" for n in range(60)]
     for text in texts:
         await keep(memory, ask(text))
-    (space,) = memory._spaces.values()
-    monkeypatch.setattr(space, "_flat_most", 50)
-    assert space.crowded
+    assert len(memory.catalog.spaces.crowded()) == 1
     await memory.tend()
-    assert not space.crowded
+    assert memory.catalog.spaces.crowded() == []
     for text in texts:
         near = (await find(memory, ask(text.upper()))).near
         assert (near[0].facts.text, near[0].score) == (text, 1.0)
@@ -910,9 +920,9 @@ async def test_tending_builds_graphs_and_loses_nothing(
 async def test_an_empty_space_is_let_go(memory: Memory) -> None:
     """When the last entry of a partition goes, so does its index."""
     kept = await keep(memory, ask())
-    assert len(memory._spaces) == 1
+    assert len(memory.catalog.spaces) == 1
     await memory.forget([kept.entry])
-    assert memory._spaces == {}
+    assert len(memory.catalog.spaces) == 0
 
 
 async def test_everything_at_once(memory: Memory) -> None:
@@ -935,7 +945,7 @@ async def test_everything_at_once(memory: Memory) -> None:
     await memory.settled()
     assert memory.size == (10 + RAM) * len(memory)
     assert memory._pending == {}
-    (space,) = memory._spaces.values()
+    (space,) = memory.catalog.spaces.every()
     assert len(space) == len(memory)
     stored = {record.facts.entry async for record in memory.bodies.scan()}
     assert stored == {held.entry for held in memory.held()}

@@ -92,10 +92,10 @@ class Bed:
         await self.memory.settled()
 
     def flagged(self) -> list[str]:
-        return sorted(s.facts.text for s in self.memory.slots() if s.facts.flagged)
+        return sorted(s.facts.text for s in self.memory.catalog.slots() if s.facts.flagged)
 
     def held(self) -> list[str]:
-        return sorted(slot.facts.text for slot in self.memory.slots())
+        return sorted(slot.facts.text for slot in self.memory.catalog.slots())
 
 
 @pytest.fixture

@@ -1,0 +1,142 @@
+"""The vectors of all entries of a process in one array: a number is a row.
+
+Numbers are small, dense and used again after removal; whoever gives them out must not give one
+out anew while a search that may still return it is under way. One thread writes; others may read
+meanwhile, and see a row that is being replaced as either or neither of its vectors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import faiss as whole
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from policies.values import Vector
+
+# The types that it ships know a part of it only.
+faiss: Any = whole
+
+Numbers: TypeAlias = NDArray[np.int32]
+
+# Columns of zeros cost nothing until they are written to, so there is room from the start.
+RESERVE = 65_536
+# A unit vector's product with itself misses 1 by less than this.
+ROUNDING = 1e-6
+# Rows decoded at once: they stay in the processor's cache.
+CHUNK = 512
+STORAGES = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
+NOWHERE = -1
+
+
+class Vectors:
+    """Unit vectors of one dimension, as `float32`, `float16` or `int8`.
+
+    int8 keeps direction only: codes from -127 to 127 and the factor that makes their length one.
+    `home` says which space a number is in, `marks` is a hash of the stored form: equal marks,
+    equal vectors.
+    """
+
+    def __init__(self, dimension: int, *, storage: str = "int8", reserve: int = RESERVE) -> None:
+        self.dimension = dimension
+        self.storage = storage
+        self._codes: NDArray[Any] = np.zeros((reserve, dimension), STORAGES[storage])
+        self._scale = np.zeros(reserve, np.float32)
+        self.home = np.full(reserve, NOWHERE, np.int32)
+        self.marks = np.zeros(reserve, np.uint64)
+
+    @property
+    def nbytes(self) -> int:
+        """Of the columns, whether or not the system has had to provide them yet."""
+        return sum(c.nbytes for c in (self._codes, self._scale, self.home, self.marks))
+
+    @property
+    def row_bytes(self) -> int:
+        """Of one row."""
+        return self.nbytes // len(self.home)
+
+    def put(self, number: int, vector: Vector) -> None:
+        self.put_many(np.array([number], np.int32), vector.reshape(1, -1))
+
+    def put_many(self, numbers: Numbers, vectors: Vector) -> None:
+        if not len(numbers):
+            return
+        self._reach(int(numbers.max()))
+        codes, scale = self._encode(np.asarray(vectors, np.float32))
+        self._codes[numbers] = codes
+        self._scale[numbers] = scale
+        self.marks[numbers] = _marks(codes)
+
+    def rows(self, numbers: Numbers) -> Vector:
+        """The vectors as stored, in single precision and of length one."""
+        rows: Vector = self._codes.take(numbers, 0).astype(np.float32)
+        rows *= self._scale.take(numbers)[:, None]
+        return rows
+
+    def scores(self, query: Vector, numbers: Numbers) -> Vector:
+        """Cosines in [0, 1] of a unit vector with the stored ones; 1 for an equal vector.
+
+        What int8 makes of a vector lies a little beside it. So a vector equals a stored one when
+        both have the same stored form, and one that has not is never said to be equal.
+        """
+        query = np.ascontiguousarray(query, np.float32)
+        parts = [
+            self._products(query, numbers[start : start + CHUNK])
+            for start in range(0, len(numbers), CHUNK)
+        ]
+        found = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+        # Not `clip`: what is no number is near nothing.
+        found = np.where(found > 0, found, np.float32(0))
+        most = np.float32(1 if self.storage != "int8" else 1 - ROUNDING)
+        found = np.where(found > 1 - ROUNDING, most, found)
+        if np.isfinite(query).all():
+            same = _marks(self._encode(query.reshape(1, -1))[0])[0]
+            found[self.marks.take(numbers) == same] = 1
+        return found
+
+    def _products(self, query: Vector, numbers: Numbers) -> Vector:
+        rows = self._codes.take(numbers, 0).astype(np.float32)
+        products = np.empty(len(rows), np.float32)
+        # numpy's own product wakes a second thread, and waits for it where the core is busy.
+        faiss.fvec_inner_products_ny(
+            *map(faiss.swig_ptr, (products, query, rows)), self.dimension, len(rows)
+        )
+        products *= self._scale.take(numbers)
+        return products
+
+    def _encode(self, vectors: Vector) -> tuple[NDArray[Any], Vector]:
+        """Codes, and what brings them to length one."""
+        codes: NDArray[Any] = vectors.astype(STORAGES[self.storage])
+        if self.storage == "int8":
+            largest = np.abs(vectors).max(1, keepdims=True)
+            codes = np.rint(vectors * (127 / np.maximum(largest, ROUNDING))).astype(np.int8)
+        length = np.linalg.norm(codes.astype(np.float32), axis=1)
+        return codes, (1 / np.maximum(length, ROUNDING)).astype(np.float32)
+
+    def _reach(self, number: int) -> None:
+        """Make room by doubling. Readers go on with the columns that they hold."""
+        rows = len(self.home)
+        if number < rows:
+            return
+        while rows <= number:
+            rows *= 2
+        self._codes = _longer(self._codes, rows)
+        self._scale = _longer(self._scale, rows)
+        self.marks = _longer(self.marks, rows)
+        home = np.full(rows, NOWHERE, np.int32)
+        home[: len(self.home)] = self.home
+        self.home = home
+
+
+def _longer(column: NDArray[Any], rows: int) -> NDArray[Any]:
+    longer = np.zeros((rows, *column.shape[1:]), column.dtype)
+    longer[: len(column)] = column
+    return longer
+
+
+def _marks(codes: NDArray[Any]) -> NDArray[np.uint64]:
+    """64 bits of each row: Python's own keyed hash, so nobody can aim at a collision."""
+    rows = np.ascontiguousarray(codes)
+    return np.array([hash(row.tobytes()) & (2**64 - 1) for row in rows], np.uint64)
