@@ -38,8 +38,8 @@ class Slot:
 class Catalog:
     """The entries by name; those with a vector of this encoder are in `spaces` as well.
 
-    `size` is what all cost in bytes, `counts` how many each category has, `owners` each key, those of
-    its end users included, `groups` how many of each answer group are searched, its founder left out.
+    `size` is what all cost in bytes. `counts` is how many each category has, `owners` how many each
+    key, its end users included, `groups` how many of an answer group are searched besides its first.
     """
 
     def __init__(self, embedder: Embedder, *, storage: str, reserve: int) -> None:

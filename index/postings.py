@@ -35,7 +35,7 @@ CHUNK = 4_096
 
 
 class Postings:
-    """Inverted lists with codes of one byte per dimension, centres found through a small graph.
+    """Inverted lists with codes of half a byte per dimension, centres found through a small graph.
 
     `search` and `insert` exclude each other: the one takes `lock`, the other wants it held.
     """
@@ -61,7 +61,7 @@ class Postings:
             self._centres,
             sample.shape[1],
             self.lists,
-            faiss.ScalarQuantizer.QT_8bit,
+            faiss.ScalarQuantizer.QT_4bit,
             faiss.METRIC_INNER_PRODUCT,
             False,  # codes of the vectors themselves, not of what is left beside centres
         )

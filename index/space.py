@@ -33,8 +33,9 @@ FRESH_SHARE = 1 / 8
 # The lists are built anew when the space is this many times what they were made for, or this share
 # of them is dead.
 GROWTH, DEAD_MOST = 4, 0.3
-# How many candidates of the lists are scored exactly, at least and for each one asked for.
-CANDIDATES, PER_ANSWER = 64, 4
+# How many candidates the lists are asked for, and how many are scored in full, at least; and for
+# each answer asked for.
+CANDIDATES, LIKELY, PER_ANSWER = 64, 32, 4
 # A search that meets too few of the living looks into this many times as many lists.
 WIDER = 8
 # Vectors moved into the lists while searches wait.
@@ -122,7 +123,7 @@ class Space:
         found, postings = self._now
         if postings is not None:
             found = np.union1d(found, self._posted(postings, vector, k))
-        found = self._here(found)
+        found = self._likely(vector, self._here(found), k)
         scores = self._vectors.scores(vector, found)
         # Once more, for what has gone while it was scored.
         here = self._vectors.home.take(found) == self._ordinal
@@ -171,6 +172,13 @@ class Space:
         vector by then, one that leaves is not given to another entry while a search goes on."""
         here: Numbers = numbers[self._vectors.home.take(numbers) == self._ordinal]
         return here
+
+    def _likely(self, vector: Vector, numbers: Numbers, k: int) -> Numbers:
+        """The few among which the best are: what is scored in full."""
+        most = max(LIKELY, PER_ANSWER * k)
+        if len(numbers) <= most:
+            return numbers
+        return numbers[np.argpartition(self._vectors.rough(vector, numbers), -most)[-most:]]
 
     def _members(self) -> Numbers:
         return np.flatnonzero(self._vectors.home == self._ordinal).astype(np.int32)
@@ -255,8 +263,5 @@ def _appended(fresh: Numbers, new: Numbers) -> Numbers:
 
 
 def _best(numbers: Numbers, scores: Vector, k: int) -> list[tuple[int, float]]:
-    if len(numbers) > PER_ANSWER * k:
-        top = np.argpartition(scores, -k)[-k:]
-        numbers, scores = numbers[top], scores[top]
     order = np.lexsort((numbers, -scores))[:k]
     return list(zip(numbers[order].tolist(), scores[order].tolist(), strict=True))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from index.register import Register
     from policies.values import Vector
 
-# What the lists of a large space keep of a vector besides one byte for each dimension.
+# What the lists of a large space keep of a vector besides half a byte for each dimension.
 LISTED = 8
 
 
@@ -57,7 +57,7 @@ class Spaces:
         self._register = register
         self._vectors = Vectors(dimension, storage=storage, reserve=reserve)
         self._pca = pca
-        self.weight = self._vectors.row_bytes + LISTED + (pca or dimension)
+        self.weight = self._vectors.row_bytes + LISTED + dimension // 2
         """Bytes of one vector, where it lies in lists as well."""
         # A space's number is never used again, as a growth of it may still be under way.
         self._ordinals = count()

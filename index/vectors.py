@@ -29,20 +29,24 @@ ROUNDING = 1e-6
 CHUNK = 512
 STORAGES = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
 NOWHERE = -1
+# int8: how finely a byte's step is divided again, and the code of a vector's largest number.
+STEPS, LARGEST = 16, 16 * 127
 
 
 class Vectors:
     """Unit vectors of one dimension, as `float32`, `float16` or `int8`.
 
-    int8 keeps direction only: codes from -127 to 127 and the factor that makes their length one.
-    `home` says which space a number is in, `marks` is a hash of the stored form: equal marks,
-    equal vectors.
+    int8 keeps direction only: a byte for each number, half a byte of what that rounds off, and the
+    factor that makes the length one. `home` says which space a number is in, `marks` is a hash of
+    the stored form: equal marks, equal vectors.
     """
 
     def __init__(self, dimension: int, *, storage: str = "int8", reserve: int = RESERVE) -> None:
         self.dimension = dimension
         self.storage = storage
         self._codes: NDArray[Any] = np.zeros((reserve, dimension), STORAGES[storage])
+        halves = (dimension + 1) // 2 if storage == "int8" else 0
+        self._rests = np.zeros((reserve, halves), np.uint8)
         self._scale = np.zeros(reserve, np.float32)
         self.home = np.full(reserve, NOWHERE, np.int32)
         self.marks = np.zeros(reserve, np.uint64)
@@ -50,7 +54,8 @@ class Vectors:
     @property
     def nbytes(self) -> int:
         """Of the columns, whether or not the system has had to provide them yet."""
-        return sum(c.nbytes for c in (self._codes, self._scale, self.home, self.marks))
+        columns = (self._codes, self._rests, self._scale, self.home, self.marks)
+        return sum(column.nbytes for column in columns)
 
     @property
     def row_bytes(self) -> int:
@@ -64,16 +69,28 @@ class Vectors:
         if not len(numbers):
             return
         self._reach(int(numbers.max()))
-        codes, scale = self._encode(np.asarray(vectors, np.float32))
+        codes, rests, scale = self._encode(np.asarray(vectors, np.float32))
         self._codes[numbers] = codes
+        self._rests[numbers] = rests
         self._scale[numbers] = scale
-        self.marks[numbers] = _marks(codes)
+        self.marks[numbers] = _marks(codes, rests)
 
     def rows(self, numbers: Numbers) -> Vector:
         """The vectors as stored, in single precision and of length one."""
         rows: Vector = self._codes.take(numbers, 0).astype(np.float32)
+        if self.storage == "int8":
+            rows *= STEPS
+            rows += _halves(self._rests.take(numbers, 0), self.dimension)
         rows *= self._scale.take(numbers)[:, None]
         return rows
+
+    def rough(self, query: Vector, numbers: Numbers) -> Vector:
+        """Cosines as well as the first byte of each number tells: enough to choose by."""
+        query = np.ascontiguousarray(query, np.float32)
+        parts = [self._products(query, part) for part in _parts(numbers)]
+        found = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+        found *= self._scale.take(numbers)
+        return found * np.float32(STEPS) if self.storage == "int8" else found
 
     def scores(self, query: Vector, numbers: Numbers) -> Vector:
         """Cosines in [0, 1] of a unit vector with the stored ones; 1 for an equal vector.
@@ -82,38 +99,31 @@ class Vectors:
         both have the same stored form, and one that has not is never said to be equal.
         """
         query = np.ascontiguousarray(query, np.float32)
-        parts = [
-            self._products(query, numbers[start : start + CHUNK])
-            for start in range(0, len(numbers), CHUNK)
-        ]
+        parts = [_inner(query, self.rows(part)) for part in _parts(numbers)]
         found = np.concatenate(parts) if parts else np.zeros(0, np.float32)
         # Not `clip`: what is no number is near nothing.
         found = np.where(found > 0, found, np.float32(0))
         most = np.float32(1 if self.storage != "int8" else 1 - ROUNDING)
         found = np.where(found > 1 - ROUNDING, most, found)
         if np.isfinite(query).all():
-            same = _marks(self._encode(query.reshape(1, -1))[0])[0]
-            found[self.marks.take(numbers) == same] = 1
+            codes, rests, _ = self._encode(query.reshape(1, -1))
+            found[self.marks.take(numbers) == _marks(codes, rests)[0]] = 1
         return found
 
     def _products(self, query: Vector, numbers: Numbers) -> Vector:
-        rows = self._codes.take(numbers, 0).astype(np.float32)
-        products = np.empty(len(rows), np.float32)
-        # numpy's own product wakes a second thread, and waits for it where the core is busy.
-        faiss.fvec_inner_products_ny(
-            *map(faiss.swig_ptr, (products, query, rows)), self.dimension, len(rows)
-        )
-        products *= self._scale.take(numbers)
-        return products
+        return _inner(query, self._codes.take(numbers, 0).astype(np.float32))
 
-    def _encode(self, vectors: Vector) -> tuple[NDArray[Any], Vector]:
-        """Codes, and what brings them to length one."""
+    def _encode(self, vectors: Vector) -> tuple[NDArray[Any], NDArray[np.uint8], Vector]:
+        """Codes, what they round off, and what brings both to length one."""
         codes: NDArray[Any] = vectors.astype(STORAGES[self.storage])
+        rests, whole = np.zeros((len(vectors), 0), np.uint8), codes.astype(np.float32)
         if self.storage == "int8":
             largest = np.abs(vectors).max(1, keepdims=True)
-            codes = np.rint(vectors * (127 / np.maximum(largest, ROUNDING))).astype(np.int8)
-        length = np.linalg.norm(codes.astype(np.float32), axis=1)
-        return codes, (1 / np.maximum(length, ROUNDING)).astype(np.float32)
+            whole = np.rint(vectors * (LARGEST / np.maximum(largest, ROUNDING)))
+            codes = np.floor((whole + STEPS // 2) / STEPS).astype(np.int8)
+            rests = _paired((whole - STEPS * codes.astype(np.float32)).astype(np.int8))
+        length = np.linalg.norm(whole, axis=1)
+        return codes, rests, (1 / np.maximum(length, ROUNDING)).astype(np.float32)
 
     def _reach(self, number: int) -> None:
         """Make room by doubling. Readers go on with the columns that they hold."""
@@ -123,6 +133,7 @@ class Vectors:
         while rows <= number:
             rows *= 2
         self._codes = _longer(self._codes, rows)
+        self._rests = _longer(self._rests, rows)
         self._scale = _longer(self._scale, rows)
         self.marks = _longer(self.marks, rows)
         home = np.full(rows, NOWHERE, np.int32)
@@ -136,7 +147,38 @@ def _longer(column: NDArray[Any], rows: int) -> NDArray[Any]:
     return longer
 
 
-def _marks(codes: NDArray[Any]) -> NDArray[np.uint64]:
+def _marks(codes: NDArray[Any], rests: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """64 bits of each row: Python's own keyed hash, so nobody can aim at a collision."""
-    rows = np.ascontiguousarray(codes)
-    return np.array([hash(row.tobytes()) & (2**64 - 1) for row in rows], np.uint64)
+    whole = np.concatenate([np.ascontiguousarray(codes).view(np.uint8), rests], axis=1)
+    return np.array([hash(row.tobytes()) & (2**64 - 1) for row in whole], np.uint64)
+
+
+def _paired(rests: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """From -8 to 7 each, two to a byte."""
+    raised = (rests + STEPS // 2).astype(np.uint8)
+    odd = np.zeros((len(raised), (raised.shape[1] + 1) // 2), np.uint8)
+    odd[:, : raised.shape[1] // 2] = raised[:, 1::2] << 4
+    paired: NDArray[np.uint8] = raised[:, ::2] | odd
+    return paired
+
+
+def _halves(paired: NDArray[np.uint8], dimension: int) -> Vector:
+    """`_paired` undone."""
+    halves = np.empty((len(paired), 2 * paired.shape[1]), np.float32)
+    halves[:, ::2] = paired & 15
+    halves[:, 1::2] = paired >> 4
+    halves -= STEPS // 2
+    return halves[:, :dimension]
+
+
+def _parts(numbers: Numbers) -> list[Numbers]:
+    return [numbers[start : start + CHUNK] for start in range(0, len(numbers), CHUNK)]
+
+
+def _inner(query: Vector, rows: Vector) -> Vector:
+    products = np.empty(len(rows), np.float32)
+    # numpy's own product wakes a second thread, and waits for it where the core is busy.
+    faiss.fvec_inner_products_ny(
+        *map(faiss.swig_ptr, (products, query, rows)), len(query), len(rows)
+    )
+    return products

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from policies.values import Vector
 
 MODEL = HashingEmbedder(64)
-# Facts, a row of 64 bytes with factor, home and mark, and 64 bytes with a name in the lists.
-EXACT, SEARCHED = 2_048, 2_048 + 80 + 72
+# Facts, a row of 96 bytes with factor, home and mark, and 32 bytes with a name in the lists.
+EXACT, SEARCHED = 2_048, 2_048 + 112 + 40
 
 
 def made(entry: str, **changes: object) -> Facts:

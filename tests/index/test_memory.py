@@ -57,9 +57,9 @@ EGG = "How long do I boil an egg?"
 EGGS = "How long do I boil two eggs?"
 _NAMES = count()
 
-# What RAM holds of an entry besides its answer: 2 KiB, and its 64 numbers of one byte each in the
-# rows (with their factor, home and mark) and in the lists (with their name).
-RAM = 2_048 + (64 + 4 + 4 + 8) + (64 + 8)
+# What RAM holds of an entry besides its answer: 2 KiB, and its 64 numbers, of twelve bits each in
+# the rows (with their factor, home and mark) and of four in the lists (with their name).
+RAM = 2_048 + (64 + 32 + 4 + 4 + 8) + (32 + 8)
 
 
 async def body_of(memory: Memory, facts: Facts) -> bytes | None:

@@ -96,10 +96,10 @@ def test_only_the_crowded_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert spaces.crowded() == []
 
 
-@pytest.mark.parametrize(("storage", "each"), [("int8", 1), ("float16", 2), ("float32", 4)])
-def test_what_a_vector_costs(storage: str, each: int) -> None:
-    """A row with its factor, home and mark; and one byte for each dimension in the lists."""
-    assert made(storage=storage).weight == DIMENSION * each + 16 + DIMENSION + 8
+@pytest.mark.parametrize(("storage", "each"), [("int8", 1.5), ("float16", 2), ("float32", 4)])
+def test_what_a_vector_costs(storage: str, each: float) -> None:
+    """A row with its factor, home and mark; and half a byte for each dimension in the lists."""
+    assert made(storage=storage).weight == DIMENSION * each + 16 + DIMENSION // 2 + 8
 
 
 def test_no_score_is_told_of_another_entry(monkeypatch: pytest.MonkeyPatch) -> None:
