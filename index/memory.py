@@ -13,7 +13,7 @@ import logging
 import math
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from index import pool
 from index.amending import Change, alike
 from index.catalog import Catalog, Slot
 from index.errors import EmbedderError, MemoryFault, StoreError
+from index.faults import Faults, Told
 from index.pool import Pool
 from index.ports import Record
 from index.shelf import Shelf
@@ -63,17 +64,6 @@ class Seen:
     search_ms: float
 
 
-@dataclass
-class Faults:
-    """Counted failures of memory's parts, for metrics and health."""
-
-    embed: int = 0
-    embed_timeout: int = 0
-    store_read: int = 0
-    store_write: int = 0
-    last: dict[str, str] = field(default_factory=dict)
-
-
 class Memory:
     """The entries of one process, over a store that outlives it."""
 
@@ -91,7 +81,7 @@ class Memory:
     ) -> None:
         self.embedder = embedder
         self.bodies = bodies
-        self.faults = Faults()
+        self.faults = Faults(Told(LOG))
         self.centroids = Centroids((), np.zeros((0, 1), np.float32))
         self.generation = 0
         self.catalog = Catalog(embedder, storage=storage, reserve=reserve)
@@ -151,7 +141,7 @@ class Memory:
             if seen.lookup.entry != lookup.entry:
                 exact = await self.recall(seen.lookup.entry)
         except StoreError as error:
-            self._fault("store_read", str(error))
+            self.faults.note("store_read", str(error))
             return Found(lookup.entry, lookup.space, lookup.category, fault=Reason.STORE_DOWN)
         return Found(
             seen.lookup.entry,
@@ -184,7 +174,7 @@ class Memory:
         try:
             record = await self.bodies.read(entry)
         except StoreError as fault:
-            self._fault("store_read", str(fault))
+            self.faults.note("store_read", str(fault))
             return None
         record = None if record is None else self._current(record)
         if record is None:
@@ -355,11 +345,11 @@ class Memory:
                 meanwhile=lambda: guards.study(query.text),
             )
         except TimeoutError as fault:
-            self._fault("embed_timeout", str(fault))
+            self.faults.note("embed_timeout", str(fault))
         except MemoryFault as fault:
-            self._fault("embed", str(fault))
+            self.faults.note("embed", str(fault))
         except Exception as fault:  # noqa: BLE001 - whatever a model does, the request goes on
-            self._fault("embed", f"{type(fault).__name__}: {fault}")
+            self.faults.note("embed", f"{type(fault).__name__}: {fault}")
         return None
 
     def _look(self, lookup: Lookup, query: Query, rules: Rules) -> Seen:
@@ -401,7 +391,7 @@ class Memory:
                 }
             )
         except EmbedderError as fault:
-            self._fault("embed", str(fault))
+            self.faults.note("embed", str(fault))
             return Centroids((), np.zeros((0, 1), np.float32))
 
     def _all(self, prompt: str, k: int) -> tuple[list[Candidate], Guess | None]:
@@ -445,10 +435,10 @@ class Memory:
                 self.catalog.place([facts], [vector])
             await self.bodies.write(replace(record, vector=vector))
         except StoreError as fault:
-            self._fault("store_write", str(fault))
+            self.faults.note("store_write", str(fault))
         except Exception as fault:
             LOG.exception("keeping an entry failed")
-            self._fault("store_write", f"{type(fault).__name__}: {fault}")
+            self.faults.note("store_write", f"{type(fault).__name__}: {fault}")
         finally:
             if self._pending.get(facts.entry) is record:
                 del self._pending[facts.entry]
@@ -475,7 +465,7 @@ class Memory:
                 await asyncio.wait(earlier)
             facts = await self.bodies.amend(entry, change.onto)
         except StoreError as fault:
-            self._fault("store_write", str(fault))
+            self.faults.note("store_write", str(fault))
             raise
         finally:
             self._amends[entry] -= 1
@@ -490,7 +480,7 @@ class Memory:
         try:
             embedded = await self._pool.within(pool.STALL, self._embed, raw)
         except Exception as fault:  # noqa: BLE001 - the answer is kept without a vector
-            self._fault("embed", str(fault) or type(fault).__name__)
+            self.faults.note("embed", str(fault) or type(fault).__name__)
             return None
         return None if _unreadable(embedded) else embedded.vector
 
@@ -519,12 +509,6 @@ class Memory:
             self._pending.pop(entry, None)
         for facts in self.catalog.drop(gone):
             self._turns.drop(facts)
-
-    def _fault(self, part: str, message: str) -> None:
-        setattr(self.faults, part, getattr(self.faults, part) + 1)
-        if self.faults.last.get(part) != message:
-            LOG.warning("%s: %s", part.replace("_", " "), message)
-        self.faults.last[part] = message
 
 
 def _unreadable(embedded: Embedded) -> Reason | None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from index.errors import StoreError
+from index.faults import Told
 from index.journal import Verdict
 from policies.record import Decision
 from policies.verdicts import Outcome, Reason
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from index.ports import Notes
 
 LOG = logging.getLogger("likewise.feedback")
+TOLD = Told(LOG)
 
 PATH = "/v1/likewise/feedback"
 MOST_BYTES = 16_384
@@ -208,7 +210,7 @@ class Feedback:
         try:
             await self._notes.note({n: pack(served(row)) for n, row in rows.items()}, NOTED)
         except StoreError as fault:
-            LOG.warning("feedback: %s", fault)
+            TOLD.warn("feedback", str(fault))
 
     async def _known(self, number: int) -> Decision | None:
         """The request's decision: of this replica's journal, else of the shared note."""
@@ -238,7 +240,7 @@ class Feedback:
             async with self._turns[said.number % len(self._turns)]:
                 return await self._settle(row, said)
         except StoreError as fault:
-            LOG.warning("feedback: %s", fault)
+            TOLD.warn("feedback", str(fault))
             told = "The store does not answer, so the verdict was not taken; send it again."
             return _refused(503, "store_down", told, None, (b"retry-after", b"1"))
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from index import learned as state
 from index.errors import StoreError
+from index.faults import Told
 from index.shelf import Shelf
 from policies import groups, lessons, prior, thresholds
 from policies.lessons import Aim, Label, Noise
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from proxy.judges.ports import Judge
 
 LOG = logging.getLogger("likewise.learning")
+TOLD = Told(LOG)
 
 # Labels after which the model is fitted again, and seconds after which fewer will do.
 BATCH, PATIENCE = 50, 10.0
@@ -238,7 +240,7 @@ class Learner:
             if self._unsaved and self._clock() - self._saved >= SAVE_SECONDS:
                 await self.save()
         except StoreError as fault:
-            LOG.warning("learning: %s", fault)
+            TOLD.warn("learning", str(fault))
         except Exception:
             LOG.exception("learning from labels failed")
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from index.errors import StoreError
+from index.faults import Told
 from policies.errors import PolicyError
 from policies.eviction import Bounds, Rule, victims
 from proxy.judges import build as judges
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from proxy.settings import Settings
 
 LOG = logging.getLogger("likewise.upkeep")
+TOLD = Told(LOG)
 PERIOD = 1.0
 # Reading every entry's age is cheap but not free; nobody waits for expired ones to go.
 SWEEP_EVERY = 15
@@ -82,7 +84,7 @@ class Upkeep:
         try:
             await step()
         except StoreError as fault:
-            LOG.warning("upkeep: %s", fault)
+            TOLD.warn("upkeep", str(fault))
         except Exception:
             LOG.exception("an upkeep step failed")
 
