@@ -39,7 +39,7 @@ class Catalog:
     """The entries by name; those with a vector of this encoder are in `spaces` as well.
 
     `size` is what all cost in bytes. `counts` is how many each category has, `owners` how many each
-    key, its end users included, `groups` how many of an answer group are searched besides its first.
+    key, end users included, `groups` how many of an answer group are searched besides its founder.
     """
 
     def __init__(self, embedder: Embedder, *, storage: str, reserve: int) -> None:

@@ -26,10 +26,11 @@ from index.faults import Faults, Told
 from index.pool import Pool
 from index.ports import Record
 from index.shelf import Shelf
+from index.texts import Texts
 from index.turns import Turns
 from index.vectors import RESERVE
 from policies import category as categories
-from policies import decide, guards, text
+from policies import decide, guards
 from policies.category import Centroids
 from policies.values import Found
 from policies.verdicts import Lookup, Reason
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("likewise.memory")
 
-RECENT_TEXTS = 4_096
 # Entries of the store that are taken in together.
 BATCH = 1_000
 # How long a request may wait for its embedding before it goes on without.
@@ -89,8 +89,8 @@ class Memory:
         self.owners = self.catalog.owners
         self._clock = clock
         self._budget = embed_budget
-        self._recent: Shelf[Embedded] = Shelf(RECENT_TEXTS)
-        self._turns = Turns(self._embed, self._recent, self.facts)
+        self._texts = Texts(embedder.embed)
+        self._turns = Turns(self._texts, self.facts)
         self._hot: Shelf[bytes] = Shelf(hot_bytes, len)
         self._pool = Pool(workers)
         self._pending: dict[str, Record] = {}
@@ -355,7 +355,7 @@ class Memory:
     def _look(self, lookup: Lookup, query: Query, rules: Rules) -> Seen:
         """Embed, tell the category, search its space. Runs in the pool."""
         started = time.perf_counter()
-        embedded = self._embed(query.text)
+        embedded = self._texts.embedded(query.text, query.owners.key)
         embed_ms = (time.perf_counter() - started) * 1000
         guess = None
         if lookup.category is None:
@@ -372,21 +372,11 @@ class Memory:
         search_ms = (time.perf_counter() - started) * 1000 - embed_ms
         return Seen(lookup, near, embedded.vector, None, guess, embed_ms, search_ms)
 
-    def _embed(self, raw: str) -> Embedded:
-        prepared = text.normalise(raw)
-        known = self._recent.get(prepared)
-        if known is None:
-            known = self.embedder.embed(prepared)
-            if not np.isfinite(known.vector).all():
-                raise EmbedderError(f"{self.embedder.id}: the vector is not a number throughout")
-            self._recent.put(prepared, known)
-        return known
-
     def _centroids(self, wanted: dict[str, tuple[str, ...]]) -> Centroids:
         try:
             return categories.centroids(
                 {
-                    name: [self._embed(e).vector for e in examples]
+                    name: [self._texts.embedded(e, "").vector for e in examples]
                     for name, examples in wanted.items()
                 }
             )
@@ -395,7 +385,7 @@ class Memory:
             return Centroids((), np.zeros((0, 1), np.float32))
 
     def _all(self, prompt: str, k: int) -> tuple[list[Candidate], Guess | None]:
-        embedded = self._embed(prompt)
+        embedded = self._texts.embedded(prompt, "")
         guess = categories.nearest(embedded.vector, self.centroids)
         spaces = self.catalog.spaces.every()
         pairs = [pair for space in spaces for pair in space.search(embedded.vector, k)]
@@ -428,7 +418,7 @@ class Memory:
         facts, vector = record.facts, record.vector
         try:
             if meaning and vector is None:
-                vector = await self._vector_of(facts.text)
+                vector = await self._vector_of(facts)
             if self._pending.get(facts.entry) is not record:
                 return  # replaced or forgotten meanwhile
             if vector is not None and record.vector is None:
@@ -476,9 +466,10 @@ class Memory:
             self._hold(Record(facts, b""))
         return facts
 
-    async def _vector_of(self, raw: str) -> Vector | None:
+    async def _vector_of(self, facts: Facts) -> Vector | None:
+        whose = facts.owner.partition(":")[0]
         try:
-            embedded = await self._pool.within(pool.STALL, self._embed, raw)
+            embedded = await self._pool.within(pool.STALL, self._texts.embedded, facts.text, whose)
         except Exception as fault:  # noqa: BLE001 - the answer is kept without a vector
             self.faults.note("embed", str(fault) or type(fault).__name__)
             return None

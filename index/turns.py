@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from index.ports import Embedded, VectorIndex
-    from index.shelf import Shelf
+    from index.texts import Texts
     from policies.values import CategoryRules, Facts, Query, Rules, Turn, Vector
 
 NEIGHBOURS = 16
@@ -29,8 +29,9 @@ FLOOR = 0.5
 
 @dataclass(slots=True)
 class Means:
-    """What one request may compare: texts of which languages, and how many more embedded."""
+    """What one request may compare: whose texts, of which languages, how many more embedded."""
 
+    whose: str
     spoken: frozenset[str]
     left: int
 
@@ -38,14 +39,8 @@ class Means:
 class Turns:
     """Compares conversations, over the texts that were embedded lately and the answers kept."""
 
-    def __init__(
-        self,
-        embed: Callable[[str], Embedded],
-        recent: Shelf[Embedded],
-        facts: Callable[[str], Facts | None],
-    ) -> None:
-        self._embed = embed
-        self._recent = recent
+    def __init__(self, texts: Texts, facts: Callable[[str], Facts | None]) -> None:
+        self._texts = texts
         self._facts = facts
         self._entries: dict[str, str] = {}
 
@@ -78,7 +73,7 @@ class Turns:
 
         Blocks while it embeds.
         """
-        means = Means(rules.languages, category.context.max_turns)
+        means = Means(query.owners.key, rules.languages, category.context.max_turns)
 
         def search(most: int) -> list[Candidate]:
             return self.candidates(space.search(vector, most))
@@ -94,7 +89,7 @@ class Turns:
         self, query: Query, category: CategoryRules, rules: Rules, near: list[Candidate]
     ) -> list[Candidate]:
         """The candidates with their earlier turns' similarities, where those can matter."""
-        means = Means(rules.languages, category.context.max_turns)
+        means = Means(query.owners.key, rules.languages, category.context.max_turns)
         return self._compared(query, category, near, means)
 
     def _compared(
@@ -150,10 +145,10 @@ class Turns:
         return 0.0 if _unread(one) or _unread(other) else _cosine(one.vector, other.vector)
 
     def _vector(self, raw: str, means: Means) -> Embedded | None:
-        known = self._recent.get(text.normalise(raw))
+        known = self._texts.known(raw, means.whose)
         if known is None and means.left > 0:
             means.left -= 1
-            known = self._embed(raw)
+            known = self._texts.embedded(raw, means.whose)
         return known
 
 

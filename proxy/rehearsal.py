@@ -17,8 +17,8 @@ import numpy as np
 from index.amending import Change
 from index.ports import Embedded
 from index.register import Register
-from index.shelf import Shelf
 from index.spaces import Spaces
+from index.texts import Texts
 from index.turns import Turns
 from policies import category as categories
 from policies import context, decide, groups, lessons, text, thresholds
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 # Labels that are folded in at once.
 BATCH = 50
 # Texts whose vectors are at hand when conversations are compared.
-RECENT = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +101,14 @@ class Rehearsal:
     _spaces: Spaces = field(init=False)
     _used: dict[str, float] = field(default_factory=dict)
     _new: list[Label] = field(default_factory=list)
-    _recent: Shelf[Embedded] = field(default_factory=lambda: Shelf(RECENT))
+    _texts: Texts = field(init=False)
     _turns: Turns = field(init=False)
     _dice: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         self.lessons = lessons.blank(self.prior)
-        self._turns = Turns(self.embed, self._recent, self._facts.get)
+        self._texts = Texts(self.embed)
+        self._turns = Turns(self._texts, self._facts.get)
         self._spaces = self._none()
         self._dice = random.Random(self.seed)  # noqa: S311 - repeatable on purpose
 
@@ -173,7 +173,7 @@ class Rehearsal:
         fault = lookup.semantic or asked.fault
         near: tuple[Candidate, ...] = ()
         if fault is None:
-            self._recent.put(text.normalise(query.text), Embedded(asked.vector))
+            self._texts.learn(query.text, query.owners.key, Embedded(asked.vector))
             if exact is None:
                 near = self._near(query, lookup, asked)
         return Found(

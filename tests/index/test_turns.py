@@ -11,9 +11,8 @@ import pytest
 
 from index import turns as module
 from index.ports import Embedded
-from index.shelf import Shelf
+from index.texts import Texts
 from index.turns import Turns
-from policies import text
 from policies.context import USER, answered
 from policies.values import (
     Candidate,
@@ -46,16 +45,12 @@ class Encoder:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.recent: Shelf[Embedded] = Shelf(100)
 
-    def embed(self, raw: str) -> Embedded:
-        prepared = text.normalise(raw)
+    def embed(self, prepared: str) -> Embedded:
         self.asked.append(prepared)
         angle = math.radians(ANGLES.get(prepared, 45.0))
         vector = np.array([math.cos(angle), math.sin(angle)], np.float32)
-        known = Embedded(vector, truncated="page" in raw, unknown="日" in raw)
-        self.recent.put(prepared, known)
-        return known
+        return Embedded(vector, truncated="page" in prepared, unknown="日" in prepared)
 
 
 class Listed:
@@ -83,7 +78,7 @@ class Room:
     def __init__(self) -> None:
         self.encoder = Encoder()
         self.entries: dict[str, Facts] = {}
-        self.turns = Turns(self.encoder.embed, self.encoder.recent, self.entries.get)
+        self.turns = Turns(Texts(self.encoder.embed), self.entries.get)
 
     def keep(self, entry: str, *before: Turn, said: Turn | None = None, group: str = "") -> Facts:
         chain = repr(before) if before else ""
