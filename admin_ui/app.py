@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -10,8 +10,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from admin_ui import api, pages
+from admin_ui import pages
 from admin_ui.access import Access
+from admin_ui.api import categories, decisions, entries, explain, learned, overview, policy, review
 from admin_ui.gate import Gate
 from admin_ui.render import HERE, refusal
 
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from admin_ui.console import Console
+
+ROUTERS: Final = (
+    overview.router,
+    categories.router,
+    decisions.router,
+    entries.router,
+    explain.router,
+    policy.router,
+    review.router,
+    learned.router,
+    overview.metrics_router,
+    pages.router,
+)
 
 
 def create_admin(
@@ -46,9 +60,8 @@ def create_admin(
     app.state.console = console
     app.state.access = access
     app.state.data_url = data_url
-    app.include_router(api.router)
-    app.include_router(api.metrics_router)
-    app.include_router(pages.router)
+    for router in ROUTERS:
+        app.include_router(router)
     app.add_api_route("/healthz", _alive, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     app.add_exception_handler(HTTPException, _failed)

@@ -1,4 +1,7 @@
-"""What the pages may ask. The shell implements it; nothing here knows index, store or upstream."""
+"""What the pages may ask. The shell implements it; nothing here knows index, store or upstream.
+
+One protocol for each page; `Console` is all of them. What they are told stands in `facts`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from policies.record import Comparison, Decision
+    from admin_ui.facts import Evidence, Overview
+    from policies.record import Comparison, Decision, Filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,46 +79,70 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """Counts and latencies of one group of decisions; milliseconds, tokens and US dollars."""
+class Found:
+    """Some decisions, newest first. `next` leads to older ones, None at the end.
 
-    requests: int = 0
-    exact: int = 0
-    semantic: int = 0
-    stale: int = 0
-    missed: int = 0
-    bypassed: int = 0
-    hit_p50_ms: float | None = None
-    hit_p95_ms: float | None = None
-    miss_p50_ms: float | None = None
-    miss_p95_ms: float | None = None
-    tokens_saved: int = 0
-    dollars_saved: float = 0.0
-    seconds_saved: float = 0.0
+    `searched` is how far back was looked: a rare thing may need several steps.
+    """
+
+    rows: Sequence[Decision]
+    next: int | None = None
+    searched: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """The first page's facts over the last `seconds`."""
-
-    seconds: float
-    total: Tally
-    categories: dict[str, Tally] = field(default_factory=dict)
-    reasons: dict[str, int] = field(default_factory=dict)
-    entries: int = 0
-    entry_bytes: int = 0
-    policy_mode: str = "serve"
-    version: str = ""
-
-
-class Console(Protocol):
-    """Answers for people. Every method may be slow and runs off the request path."""
-
+class Counts(Protocol):
     async def overview(self, seconds: float) -> Overview: ...
 
-    async def decisions(self, limit: int, before: int | None = None) -> Sequence[Decision]:
+    async def health(self) -> dict[str, Any]: ...
+
+    def metrics(self) -> bytes:
+        """Prometheus text."""
+
+
+class Decisions(Protocol):
+    async def decisions(
+        self, limit: int, before: int | None = None, chosen: Filter | None = None
+    ) -> Found:
         """The newest decisions first, older than id `before` where given."""
 
+    async def evidence(self, decision: int) -> tuple[Decision, Evidence] | None:
+        """One decision with all that is known of it; None where there is none."""
+
+    def watch(
+        self, chosen: Filter | None = None, after: int | None = None
+    ) -> AsyncIterator[Decision | int]:
+        """New decisions as they come, from behind `after` where given; a number says how many were
+        left out. Ends by itself after a while. Raises `Crowded` where too many watch."""
+
+    async def judge(self, decision: int, *, good: bool, note: str = "") -> str | None:
+        """An operator's verdict on a request: what it ended (`flagged`, `removed`, `none`), or
+        `stands` where another verdict was there first; None without such a decision."""
+
+
+class Crowded(Exception):
+    """Too many are watching already."""
+
+
+class Categories(Protocol):
+    async def categories(self) -> list[dict[str, Any]]:
+        """Each category's policy in force, what was learned, and usage against its quota."""
+
+    async def learned(self) -> dict[str, Any]:
+        """The learned state whole: the model, what it may serve, how often it was wrong."""
+
+    async def comparisons(self, limit: int) -> Sequence[Comparison]:
+        """What judges said of fresh answers, newest first."""
+
+    async def unlearn(self, category: str) -> bool:
+        """Forget what a category taught. False where there is no such category."""
+
+
+class Policies(Protocol):
+    async def policy(self) -> dict[str, Any]:
+        """The policy in force, where it came from, and the last refused edit if there is one."""
+
+
+class Entries(Protocol):
     async def entries(self, selection: Selection, limit: int) -> list[dict[str, Any]]: ...
 
     async def purge(self, selection: Selection, *, dry_run: bool, limit: int | None = None) -> int:
@@ -136,31 +164,19 @@ class Console(Protocol):
     async def warm(self, warming: Warming, *, overwrite: bool, dry_run: bool) -> Taken:
         """Remember pairs as if they had been asked and answered, or only say what would be."""
 
+
+class Reviews(Protocol):
     async def verdicts(self, limit: int) -> list[dict[str, Any]]:
         """What callers said of answers, newest first."""
 
     async def review(self, entry: str, *, good: bool) -> bool:
         """End what a bad verdict began: serve the entry again, or remove it. False without one."""
 
-    async def learned(self) -> dict[str, Any]:
-        """The learned state whole: the model, what it may serve, how often it was wrong."""
 
-    async def comparisons(self, limit: int) -> Sequence[Comparison]:
-        """What judges said of fresh answers, newest first."""
-
-    async def unlearn(self, category: str) -> bool:
-        """Forget what a category taught. False where there is no such category."""
-
+class Playground(Protocol):
     async def explain(self, question: Question) -> dict[str, Any]:
         """Why this prompt would hit or miss, step by step, with nothing sent upstream."""
 
-    async def categories(self) -> list[dict[str, Any]]:
-        """Each category's policy in force and usage against its quota."""
 
-    async def policy(self) -> dict[str, Any]:
-        """The policy in force, where it came from, and the last refused edit if there is one."""
-
-    async def health(self) -> dict[str, Any]: ...
-
-    def metrics(self) -> bytes:
-        """Prometheus text."""
+class Console(Counts, Decisions, Categories, Policies, Entries, Reviews, Playground, Protocol):
+    """Answers for people. Every method may be slow and runs off the request path."""

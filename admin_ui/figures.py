@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from admin_ui.console import Tally
+    from admin_ui.facts import Tally
 
 NONE: Final = "–"  # noqa: RUF001 - an en dash is what people read as "no figure"
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0

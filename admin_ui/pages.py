@@ -13,7 +13,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 
 from admin_ui.access import SESSION_SECONDS, Access, safe_next
-from admin_ui.api import ENTRY_ID, Asked, answered
+from admin_ui.api.asking import ENTRY_ID, Asked
+from admin_ui.api.explain import answered
 from admin_ui.console import Question, Selection
 from admin_ui.gate import COOKIE, client, slow_down
 from admin_ui.render import page
@@ -61,9 +62,9 @@ async def overview(
 
 @router.get("/decisions")
 async def decisions(request: Request, console: Asked, before: int | None = None) -> Response:
-    rows = await console.decisions(_DECISIONS, before)
-    older = str(rows[-1].id) if len(rows) == _DECISIONS else None
-    return page(request, "decisions.html", rows=rows, older=older, paged=before is not None)
+    found = await console.decisions(_DECISIONS, before)
+    older = None if found.next is None else str(found.next)
+    return page(request, "decisions.html", rows=found.rows, older=older, paged=before is not None)
 
 
 class Search(BaseModel):

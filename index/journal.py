@@ -10,18 +10,20 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections import deque
-from dataclasses import dataclass
+from collections import Counter, deque
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from index import database
-from policies.record import Comparison, Decision
+from index import database, rollups
+from index.sifting import COLUMNS, Sifted, decision, sift
+from policies.record import Comparison, Decision, Filter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from index.rollups import Rollup
 
 T = TypeVar("T")
 
@@ -31,7 +33,8 @@ BATCH = 1_000
 WIDE = 250
 TRIM = 1_000
 TRIMS_A_PASS = 10
-SAMPLE = 1_000
+# New sums after which the oldest are looked at.
+SUMS = 5_000
 VERDICTS = 100_000
 PASS_SECONDS = 0.05
 REST_SECONDS = 1.0
@@ -72,28 +75,31 @@ LAYOUT = database.Layout(
                  vetoed INTEGER NOT NULL, same INTEGER NOT NULL, judge TEXT NOT NULL)""",
             "CREATE INDEX labels_id ON labels (id)",
         ),
+        (
+            "ALTER TABLE decisions ADD COLUMN collapsed INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE decisions ADD COLUMN evidence TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE decisions ADD COLUMN upstream_id TEXT NOT NULL DEFAULT ''",
+            # Sums take the place of counting rows.
+            "DROP INDEX decisions_groups",
+            "CREATE INDEX decisions_reasons ON decisions (reason)",
+            rollups.TABLE,
+        ),
     ),
 )
-_COLUMNS = ", ".join(Decision._fields)
 _MARKS = ", ".join("?" * len(Decision._fields))
 _INSERT = "INSERT INTO decisions ({}) VALUES {} ON CONFLICT (id) DO NOTHING"
-_RECENT = f"SELECT {_COLUMNS} FROM decisions WHERE id < ? ORDER BY id DESC LIMIT ?"  # noqa: S608
-_GET = f"SELECT {_COLUMNS} FROM decisions WHERE id = ?"  # noqa: S608
+_RECENT = f"SELECT {COLUMNS} FROM decisions WHERE id < ? ORDER BY id DESC LIMIT ?"  # noqa: S608
+_GET = f"SELECT {COLUMNS} FROM decisions WHERE id = ?"  # noqa: S608
 _RULE = "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 _RULED = "SELECT id, at, good, entry, note FROM verdicts WHERE id = ?"
 _VERDICTS = "SELECT id, at, good, entry, note FROM verdicts ORDER BY at DESC LIMIT ?"
+_SAID = "SELECT good, count(*) FROM verdicts WHERE at >= ? GROUP BY good"
 _TRIM_VERDICTS = """DELETE FROM verdicts WHERE id <= (
                     SELECT id FROM verdicts ORDER BY id DESC LIMIT 1 OFFSET ?)"""
 _TRIM = "DELETE FROM decisions WHERE id IN (SELECT id FROM decisions ORDER BY id LIMIT ?)"
-_GROUPS = """SELECT category, reason, outcome, model, count(*), total(ms), sum(tokens_in),
-             sum(tokens_out) FROM decisions INDEXED BY decisions_groups WHERE at >= ?
-             GROUP BY category, reason, outcome, model"""
-# Every n-th by a scramble of the id: a sample that is even over the window and always the same.
-_SAMPLE = """SELECT ms FROM decisions INDEXED BY decisions_groups
-             WHERE category = ? AND reason = ? AND outcome = ? AND model = ? AND at >= ?
-             AND ((id & 0x7FFFFFFF) * 2654435761 >> 16) % ? = 0"""
 _LABEL = f"INSERT INTO labels VALUES ({', '.join('?' * len(Comparison._fields))})"  # noqa: S608
-_LABELS = "SELECT * FROM labels ORDER BY rowid DESC LIMIT ?"
+_LABELS = "SELECT * FROM labels WHERE at >= ? ORDER BY rowid DESC LIMIT ?"
+_LABELLED = "SELECT * FROM labels WHERE id = ? ORDER BY rowid"
 _TRIM_LABELS = """DELETE FROM labels WHERE rowid <= (
                   SELECT rowid FROM labels ORDER BY rowid DESC LIMIT 1 OFFSET ?)"""
 _MAX_ID = (1 << 63) - 1
@@ -109,55 +115,18 @@ class Verdict(NamedTuple):
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Decisions alike in category, reason, outcome and model since some time.
-
-    `sample` is the milliseconds of an even part of them in ascending order: of all while there are
-    few, of about `SAMPLE` where there are many.
-    """
-
-    category: str
-    reason: str
-    outcome: str
-    model: str
-    count: int
-    ms: float
-    tokens_in: int
-    tokens_out: int
-    sample: tuple[float, ...] = ()
-
-
-def quantile(groups: Iterable[Group], share: float) -> float | None:
-    """Milliseconds that `share` (0 to 1) of the groups' decisions stayed at or under."""
-    weighted = sorted(
-        (ms, group.count / len(group.sample)) for group in groups for ms in group.sample
-    )
-    if not weighted:
-        return None
-    target = share * sum(weight for _, weight in weighted)
-    seen = 0.0
-    for ms, weight in weighted:
-        seen += weight
-        # A hair of tolerance: shares are sums of floats.
-        if seen >= target * (1 - 1e-9):
-            return ms
-    return weighted[-1][0]
-
-
 class Journal:
     """One process's decisions. `record` on the event loop, everything else from anywhere.
 
     `dropped` counts decisions that were lost: a queue that ran over, or a row that no column takes.
-    `faults` counts failed attempts to write; their rows stay queued. `heard`, where it is set, is
-    told each decision as it is recorded.
+    `faults` counts failed attempts to write; their rows stay queued.
     """
 
     def __init__(self, path: Path, writer: sqlite3.Connection, *, keep: int, queue: int) -> None:
         self.path = path
         self.dropped = 0
         self.faults = 0
-        self.heard: Callable[[Decision], None] | None = None
+        self._listeners: tuple[Callable[[Decision], None], ...] = ()
         self._keep = keep
         self._bound = queue
         self._queue: deque[Decision] = deque(maxlen=queue)
@@ -166,6 +135,9 @@ class Journal:
         # Held by whoever writes: the thread, or a flush.
         self._writing = threading.Lock()
         self._closing = threading.Event()
+        self._models: set[str] = set()
+        self._sums = 0
+        self._unsummed = rollups.unsummed(writer)
         self._rows, newest = writer.execute("SELECT count(*), max(id) FROM decisions").fetchone()
         # Ids above this are in the ring, all of them; those up to it may only be on disk.
         self._ring_floor = -1 if newest is None else int(newest)
@@ -192,8 +164,29 @@ class Journal:
         if len(self._queue) == self._bound:
             self.dropped += 1
         self._queue.append(decision)
-        if self.heard is not None:
-            self.heard(decision)
+        for hear in self._listeners:
+            hear(decision)
+
+    def listen(self, hear: Callable[[Decision], None]) -> Callable[[], None]:
+        """Have `hear` told each decision as it is recorded; what is returned ends that."""
+        self._listeners = (*self._listeners, hear)
+
+        def end() -> None:
+            self._listeners = tuple(one for one in self._listeners if one is not hear)
+
+        return end
+
+    def since(self, id: int) -> list[Decision] | None:  # noqa: A002 - the column's name
+        """What was recorded after that decision, in that order; None where it is too long ago."""
+        held = list(self._ring)
+        place = next((n for n, one in enumerate(held) if one.id == id), None)
+        return None if place is None else held[place + 1 :]
+
+    async def sift(self, wanted: Filter, limit: int, before: int | None = None) -> Sifted:
+        """List those that fit, newest first, with an id below `before` where given."""
+        await self.flush()
+        below = _MAX_ID if before is None else before
+        return await self._ask(lambda db: sift(db, wanted, below, limit))
 
     async def recent(self, limit: int, before: int | None = None) -> list[Decision]:
         """List the newest first, those with an id below `before` where given."""
@@ -203,7 +196,7 @@ class Journal:
             return sorted(held, key=_id, reverse=True)[: max(0, limit)]
         await self.flush()
         rows = await self._ask(lambda db: db.execute(_RECENT, (below, limit)).fetchall())
-        return [_decision(row) for row in rows]
+        return [decision(row) for row in rows]
 
     async def get(self, id: int) -> Decision | None:  # noqa: A002 - the column's name
         held = next((decision for decision in self._ring if decision.id == id), None)
@@ -211,7 +204,7 @@ class Journal:
             return held
         await self.flush()
         rows = await self._ask(lambda db: db.execute(_GET, (id,)).fetchall())
-        return _decision(rows[0]) if rows else None
+        return decision(rows[0]) if rows else None
 
     async def rule(self, verdict: Verdict) -> Verdict:
         """Keep a verdict, unless there is one on that request; the one that stands.
@@ -230,19 +223,29 @@ class Journal:
         rows = await self._ask(lambda db: db.execute(_VERDICTS, (limit,)).fetchall())
         return [_verdict(row) for row in rows]
 
+    async def said(self, since: float) -> Counter[bool]:
+        """How many verdicts, good (True) and bad, came at the Unix time `since` or later."""
+        rows = await self._ask(lambda db: db.execute(_SAID, (since,)).fetchall())
+        return Counter({bool(good): count for good, count in rows})
+
     async def compared(self, rows: Sequence[Comparison]) -> None:
         """Keep labels, the newest hundred thousand of them. Raises `StoreError`."""
         await asyncio.to_thread(self._compared, rows)
 
-    async def labels(self, limit: int) -> list[Comparison]:
-        """List the newest first."""
-        rows = await self._ask(lambda db: db.execute(_LABELS, (limit,)).fetchall())
+    async def labels(self, limit: int, since: float = 0.0) -> list[Comparison]:
+        """List the newest first, those of the Unix time `since` and later."""
+        rows = await self._ask(lambda db: db.execute(_LABELS, (since, limit)).fetchall())
         return [_comparison(row) for row in rows]
 
-    async def tally(self, since: float) -> list[Group]:
-        """Count decisions at or after the Unix time `since`, group by group."""
+    async def labelled(self, id: int) -> list[Comparison]:  # noqa: A002 - the column's name
+        """The labels of one request."""
+        rows = await self._ask(lambda db: db.execute(_LABELLED, (id,)).fetchall())
+        return [_comparison(row) for row in rows]
+
+    async def rollups(self, span: int, since: float) -> list[Rollup]:
+        """The sums by `MINUTE` or `HOUR` that begin at the Unix time `since` or later."""
         await self.flush()
-        return await self._ask(lambda db: _tally(db, since))
+        return await self._ask(lambda db: rollups.since(db, span, since))
 
     async def flush(self) -> None:
         """Return when what was recorded so far is written, or could not be."""
@@ -266,12 +269,30 @@ class Journal:
     def _drain(self) -> bool:
         """Write what is queued now; False when the disk refused."""
         with self._writing:
+            if not self._caught_up():
+                return False
             for _ in range(-(-len(self._queue) // BATCH)):
                 rows = self._take()
                 if not self._write(rows):
                     self._put_back(rows)
                     return False
-            return self._rows <= self._keep or self._trim()
+            return self._trim_sums() and (self._rows <= self._keep or self._trim())
+
+    def _caught_up(self) -> bool:
+        """Whether what an earlier release wrote is summed up; does so the first time."""
+        if not self._unsummed:
+            return True
+        db = self._writer
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            rollups.sum_up(db, self._models)
+            db.execute("COMMIT")
+        except sqlite3.Error:
+            database.roll_back(db)
+            self.faults += 1
+            return False
+        self._unsummed = False
+        return True
 
     def _take(self) -> list[Decision]:
         rows: list[Decision] = []
@@ -308,11 +329,14 @@ class Journal:
             for start in range(0, len(rows), WIDE):
                 some = rows[start : start + WIDE]
                 added += db.execute(_inserting(len(some)), tuple(chain(*some))).rowcount
+            sums = rollups.summed(map(rollups.counted, rows), self._models)
+            rollups.add(db, sums)
             db.execute("COMMIT")
         except BaseException:
             database.roll_back(db)
             raise
         self._rows += max(0, added)
+        self._sums += len(sums)
 
     def _trim(self) -> bool:
         """Delete the oldest rows over `keep`, some thousand at most; the next pass goes on."""
@@ -325,6 +349,17 @@ class Journal:
             except sqlite3.Error:
                 self.faults += 1
                 return False
+        return True
+
+    def _trim_sums(self) -> bool:
+        if self._sums < SUMS:
+            return True
+        try:
+            rollups.trim(self._writer)
+        except sqlite3.Error:
+            self.faults += 1
+            return False
+        self._sums = 0
         return True
 
     def _rule(self, verdict: Verdict) -> Verdict:
@@ -363,32 +398,15 @@ class Journal:
             connection.close()
 
 
-def _tally(db: sqlite3.Connection, since: float) -> list[Group]:
-    groups = []
-    for category, reason, outcome, model, count, *sums in db.execute(_GROUPS, (since,)).fetchall():
-        key = (category, reason, outcome, model, since, max(1, count // SAMPLE))
-        sample = tuple(sorted(ms for (ms,) in db.execute(_SAMPLE, key).fetchall()))
-        ms, tokens_in, tokens_out = sums
-        groups.append(
-            Group(category, reason, outcome, model, count, ms, tokens_in, tokens_out, sample)
-        )
-    return groups
-
-
 @lru_cache(maxsize=2 * WIDE)
 def _inserting(rows: int) -> str:
     """One statement for many rows: each execution gives up the interpreter lock once, and a lock
     taken back row by row stalls the event loop under load."""
-    return _INSERT.format(_COLUMNS, ", ".join([f"({_MARKS})"] * rows))
+    return _INSERT.format(COLUMNS, ", ".join([f"({_MARKS})"] * rows))
 
 
 def _id(decision: Decision) -> int:
     return decision.id
-
-
-def _decision(row: tuple[Any, ...]) -> Decision:
-    decision = Decision._make(row)
-    return decision._replace(stream=bool(decision.stream))
 
 
 def _comparison(row: tuple[Any, ...]) -> Comparison:

@@ -5,6 +5,7 @@ A row of the journal, column by column; adding a field means a migration in `ind
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -15,7 +16,9 @@ class Decision(NamedTuple):
     `similarity`, `cut`, `risk` and `propensity` are those of the moment of decision. `kept` is
     `stored`, or the reason why the answer was not kept, or empty where nothing was to be kept.
     `would` names the entry that would have been served had the request not been forwarded on
-    purpose.
+    purpose. `collapsed`: the answer is that of another request's call. `evidence` is JSON: the
+    candidates that were refused, and how alike earlier turns were. `upstream_id` is the name that
+    upstream gave its own answer.
     """
 
     id: int
@@ -47,6 +50,52 @@ class Decision(NamedTuple):
     tokens_in: int
     tokens_out: int
     risk: float | None = None
+    collapsed: bool = False
+    evidence: str = ""
+    upstream_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which decisions. Every field given narrows it: `owner` is the digest of who asked, `least`
+    and `most` bound the similarity, `text` is part of the prompt or of the matched prompt, `entry`
+    was served, kept, near or withheld."""
+
+    category: str | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    owner: str | None = None
+    model: str | None = None
+    least: float | None = None
+    most: float | None = None
+    text: str | None = None
+    entry: str | None = None
+
+    def fits(self, row: Decision) -> bool:
+        return (
+            self.category in (None, row.category)
+            and self.outcome in (None, row.outcome)
+            and self.reason in (None, row.reason)
+            and self.owner in (None, row.owner)
+            and self.model in (None, row.model)
+            and (self.entry is None or self.entry in (row.entry, row.neighbour, row.would))
+            and _within(row.similarity, self.least, self.most)
+            and (self.text is None or holds(row.prompt, row.matched, self.text))
+        )
+
+
+def _within(similarity: float | None, least: float | None, most: float | None) -> bool:
+    if least is None and most is None:
+        return True
+    if similarity is None:
+        return False
+    return (least is None or similarity >= least) and (most is None or similarity <= most)
+
+
+def holds(prompt: str, matched: str, wanted: str) -> bool:
+    """Whether either text holds the wanted one, upper and lower case alike."""
+    needle = wanted.casefold()
+    return needle in prompt.casefold() or needle in matched.casefold()
 
 
 class Comparison(NamedTuple):

@@ -85,7 +85,8 @@ async def run(
         await engine.memory.load()
         await upkeep.adopt(settings.rules)
         await learner.load()
-        console = HouseConsole(settings, engine, identity, upkeep, learner)
+        verdicts = _verdicts(engine, learner, stack)
+        console = HouseConsole(settings, engine, identity, upkeep, learner, verdicts)
         token = _token(settings)
         addresses = Addresses(_url(data, secure=server.tls is not None), _url(admin), token)
         face = create_admin(
@@ -94,7 +95,6 @@ async def run(
             hosts=frozenset({server.admin_host}) if is_local(server.admin_host) else None,
             data_url=addresses.data + "/v1",
         )
-        verdicts = _verdicts(engine, learner, stack)
         port = _port(settings, engine, identity, verdicts, upkeep)
         tls = (server.tls.cert, server.tls.key) if server.tls else None
         stack.push_async_callback(_end, asyncio.create_task(upkeep.run()))

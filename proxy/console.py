@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from admin_ui.console import Overview, Tally
-from index.journal import quantile
-from policies.verdicts import Outcome
+from admin_ui.console import Found
+from admin_ui.facts import Estimate
+from index.journal import VERDICTS
+from proxy import counting
 from proxy.explaining import Explainer
 from proxy.reporting import told
 from proxy.shipping import Shipping
+from proxy.tracing import trace
+from proxy.watching import Watching
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from admin_ui.console import Question, Selection, Taken, Warming
+    from admin_ui.facts import Evidence, Overview
     from index.catalog import Slot
-    from index.journal import Group
-    from policies.record import Comparison, Decision
-    from policies.values import CategoryRules, Facts, Rules
+    from policies.record import Comparison, Decision, Filter
+    from policies.values import CategoryRules, Facts
     from proxy.engine import Engine
+    from proxy.feedback import Feedback
     from proxy.identity import Identity
     from proxy.learning import Learner
     from proxy.settings import Settings
@@ -47,6 +51,7 @@ class HouseConsole:
         identity: Identity,
         upkeep: Upkeep,
         learner: Learner,
+        feedback: Feedback,
     ) -> None:
         self._learner = learner
         self._settings = settings
@@ -55,28 +60,50 @@ class HouseConsole:
         self._upkeep = upkeep
         self._explainer = Explainer(settings, engine, identity)
         self._shipping = Shipping(engine, identity)
+        self._watching = Watching(engine.journal)
+        self._feedback = feedback
 
     async def overview(self, seconds: float) -> Overview:
-        groups = await self._engine.journal.tally(time.time() - seconds)
-        rules = self._engine.rules
-        by_category: dict[str, list[Group]] = defaultdict(list)
-        reasons: dict[str, int] = defaultdict(int)
-        for group in groups:
-            by_category[group.category].append(group)
-            reasons[group.reason] += group.count
-        return Overview(
+        journal, rules, now = self._engine.journal, self._engine.rules, time.time()
+        span, since, step = counting.stepped(seconds, now)
+        rollups, labels, verdicts = await asyncio.gather(
+            journal.rollups(span, since), journal.labels(VERDICTS, since), journal.said(since)
+        )
+        wrong = counting.wrongs(labels)
+        counted = await asyncio.to_thread(counting.counted, rollups, since, now, step, rules.prices)
+        return replace(
+            counted,
             seconds=seconds,
-            total=_tally(groups, rules),
-            categories={name: _tally(some, rules) for name, some in by_category.items()},
-            reasons=dict(reasons),
+            false_hits=wrong.pop("", Estimate()),
+            false_hits_by_category=wrong,
+            good_verdicts=verdicts[True],
+            bad_verdicts=verdicts[False],
             entries=len(self._engine.memory),
             entry_bytes=self._engine.memory.size,
             policy_mode="shadow" if rules.shadow else "serve",
             version=version("likewise"),
         )
 
-    async def decisions(self, limit: int, before: int | None = None) -> Sequence[Decision]:
-        return await self._engine.journal.recent(limit, before)
+    async def decisions(
+        self, limit: int, before: int | None = None, chosen: Filter | None = None
+    ) -> Found:
+        journal = self._engine.journal
+        if chosen is not None:
+            return Found(*await journal.sift(chosen, limit, before))
+        rows = await journal.recent(limit, before)
+        return Found(rows, rows[-1].id if rows and len(rows) == limit else None)
+
+    async def evidence(self, decision: int) -> tuple[Decision, Evidence] | None:
+        row = await self._engine.journal.get(decision)
+        return None if row is None else (row, await trace(row, self._engine))
+
+    def watch(
+        self, chosen: Filter | None = None, after: int | None = None
+    ) -> AsyncIterator[Decision | int]:
+        return self._watching.watch(chosen, after)
+
+    async def judge(self, decision: int, *, good: bool, note: str = "") -> str | None:
+        return await self._feedback.judge(decision, good=good, note=note)
 
     async def entries(self, selection: Selection, limit: int) -> list[dict[str, Any]]:
         chosen = await self._selected(selection)
@@ -229,42 +256,3 @@ def _category(category: CategoryRules) -> dict[str, Any]:
         "guards": list(category.guards),
         "max_temperature": category.max_temperature,
     }
-
-
-def _tally(groups: Iterable[Group], rules: Rules) -> Tally:
-    some = list(groups)
-    hits = [g for g in some if g.outcome == Outcome.HIT.value]
-    missed = [g for g in some if g.outcome == Outcome.MISS.value]
-    miss_mean = sum(g.ms for g in missed) / max(1, _count(missed))
-    saved = sum(g.count for g in hits) * miss_mean - sum(g.ms for g in hits)
-    return Tally(
-        requests=_count(some),
-        exact=_count(g for g in some if g.reason == "exact"),
-        semantic=_count(g for g in some if g.reason == "semantic"),
-        stale=_count(g for g in some if g.outcome == Outcome.STALE.value),
-        missed=_count(g for g in some if g.outcome == Outcome.MISS.value),
-        bypassed=_count(g for g in some if g.outcome == Outcome.BYPASS.value),
-        hit_p50_ms=quantile(hits, 0.5),
-        hit_p95_ms=quantile(hits, 0.95),
-        miss_p50_ms=quantile(missed, 0.5),
-        miss_p95_ms=quantile(missed, 0.95),
-        tokens_saved=sum(g.tokens_in + g.tokens_out for g in hits),
-        dollars_saved=sum(_dollars(g, rules) for g in hits),
-        seconds_saved=max(0.0, saved / 1000) if missed else 0.0,
-    )
-
-
-def _count(groups: Iterable[Group]) -> int:
-    return sum(group.count for group in groups)
-
-
-def _dollars(group: Group, rules: Rules) -> float:
-    """The price of a group's tokens; dated model names take their family's price."""
-    prices = rules.prices
-    name = group.model
-    price = prices.get(name) or next(
-        (prices[p] for p in sorted(prices, key=len, reverse=True) if name.startswith(p + "-")), None
-    )
-    if price is None:
-        return 0.0
-    return (group.tokens_in * price[0] + group.tokens_out * price[1]) / 1e6

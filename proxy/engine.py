@@ -16,7 +16,7 @@ from index.shelf import Shelf
 from policies import decide
 from policies.values import Candidate, Collapse, Replay, Snapshot
 from policies.verdicts import Bypass, Forward, Lookup, Reason, Refusal, Serve, outcome
-from proxy.exchange import JSON, SSE, Ask, Ready, Repeat, Trail
+from proxy.exchange import JSON, SSE, Ask, Ready, Repeat, Trail, evidence
 from proxy.fill import Errand, Filler, Place
 from proxy.flights import Flight, Flights
 from proxy.refusals import Refusals
@@ -216,7 +216,7 @@ class Engine:
         trail.similarity, trail.study = verdict.candidate.score, verdict.study
         trail.tokens_in, trail.tokens_out = facts.tokens_in, facts.tokens_out
         if verdict.match is not Reason.EXACT:
-            trail.matched = facts.text
+            trail.matched, trail.evidence = facts.text, evidence(verdict)
         own = ready.own(verdict.reason, verdict.candidate.score, facts, trail.id, at, failed)
         if rules.replay is Replay.ORIGINAL and trail.ask.form.stream and facts.pace:
             caller.expect()

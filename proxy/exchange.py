@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Self
 
+import orjson
+
 from policies import decide
 from policies.record import Decision
 from policies.verdicts import Bypass, Forward, Lookup, Outcome, Reason, Serve, Study, outcome
@@ -26,7 +28,9 @@ JSON = b"application/json"
 SSE = b"text/event-stream"
 PROMPT_KEPT = 4_000
 MODEL_KEPT = 200
-
+# Of the candidates that were refused, and of what was seen in one, so much is written down.
+REFUSED_KEPT = 8
+SEEN_KEPT = 200
 
 _HIT = b"cache-status: likewise; hit; ttl=%d; detail=%b\r\n"
 _INSTEAD = b"cache-status: likewise; fwd=stale%b; detail=%b\r\n"
@@ -169,6 +173,8 @@ class Trail:
     tokens_in: int = 0
     tokens_out: int = 0
     collapsed: bool = False
+    evidence: str = ""
+    upstream_id: str = ""
     flight: Flight | None = None
 
     def __init__(self, ask: Ask, number: int, at: float) -> None:
@@ -184,6 +190,7 @@ class Trail:
     def refused(self, verdict: Forward) -> None:
         """Take over why nothing was served."""
         self.reason, self.study = verdict.reason, verdict.study
+        self.evidence = evidence(verdict)
         nearest: Candidate | None = verdict.nearest
         if verdict.would is not None:
             nearest = verdict.would.candidate
@@ -224,6 +231,7 @@ class Trail:
         prompt, matched = query.text[:PROMPT_KEPT], self.matched[:PROMPT_KEPT]
         if query.directives.no_store:
             prompt = matched = ""
+        weighed = "" if query.directives.no_store else self.evidence
         result = outcome(self.reason).value
         study = self.study
         return Decision(
@@ -256,4 +264,30 @@ class Trail:
             self.tokens_in,
             self.tokens_out,
             None if study is None else study.risk,
+            self.collapsed,
+            weighed,
+            self.upstream_id,
         )
+
+
+def evidence(verdict: Serve | Forward) -> str:
+    """What was refused and why, and how alike the earlier turns were, as the journal keeps it."""
+    served = verdict if isinstance(verdict, Serve) else verdict.would
+    turns = served.candidate.turns if served is not None else ()
+    if not verdict.refused and not turns:
+        return ""
+    refused = [
+        {
+            "entry": one.candidate.facts.entry,
+            "score": round(one.candidate.score, 4),
+            "reason": one.reason.value,
+            "seen": one.seen[:SEEN_KEPT],
+            "turns": [round(turn, 4) for turn in one.candidate.turns],
+        }
+        for one in verdict.refused[:REFUSED_KEPT]
+    ]
+    told = {"turns": [round(turn, 4) for turn in turns], "refused": refused}
+    try:
+        return orjson.dumps(told).decode()
+    except TypeError:  # a lone surrogate in what was seen
+        return ""

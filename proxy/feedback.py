@@ -185,7 +185,7 @@ class Feedback:
         # One verdict at a time for each request, without a lock for every request.
         self._turns = [asyncio.Lock() for _ in range(16)]
         if notes is not None:
-            journal.heard = self.saw
+            journal.listen(self.saw)
 
     # -- what was answered -----------------------------------------------------------------------
 
@@ -253,20 +253,37 @@ class Feedback:
             row = await self._known(number)
         return row
 
+    async def judge(self, number: int, *, good: bool, note: str = "") -> str | None:
+        """Take an operator's verdict: what it ended, or `stands` where another one was first.
+
+        None where there is no such request. Raises `StoreError`.
+        """
+        row = await self._find(number)
+        if row is None:
+            return None
+        said = Said(f"{number:016x}", number, good, note[:NOTE_KEPT])
+        async with self._turns[number % len(self._turns)]:
+            stands, effect = await self._settled(row, said)
+        return effect if stands == good else "stands"
+
     async def _settle(self, row: Decision, said: Said) -> Reply:
-        stands = await self._ruled(row.id)
-        effect = "none"
-        if stands is None:
-            # First what it changes: told twice this does no harm, forgotten it would.
-            if not said.good:
-                effect = await self._end(served(row))
-            stands = await self._rule(row, said)
-            self._tell(row, good=said.good)
+        stands, effect = await self._settled(row, said)
         if stands != said.good:
             told = "There is another verdict on this request already; the first one stands."
             return _refused(409, "verdict_exists", told, "verdict")
         word = "good" if said.good else "bad"
         return _reply(200, {"request": said.request, "verdict": word, "effect": effect})
+
+    async def _settled(self, row: Decision, said: Said) -> tuple[bool, str]:
+        """The verdict that stands, and what this one ended."""
+        stands = await self._ruled(row.id)
+        if stands is not None:
+            return stands, "none"
+        # First what it changes: told twice this does no harm, forgotten it would.
+        effect = "none" if said.good else await self._end(served(row))
+        stands = await self._rule(row, said)
+        self._tell(row, good=said.good)
+        return stands, effect
 
     async def _end(self, known: Served) -> str:
         """End the service of a bad answer, and that of its near twins."""

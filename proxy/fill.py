@@ -45,6 +45,9 @@ LAST = 4
 UNSHARED = 120.0
 # Answers that are no answer: whoever waited for one goes and asks for itself.
 BROKEN = (Reason.INCOMPLETE, Reason.INVALID_JSON)
+# The headers in which OpenAI, Anthropic and Azure name an answer: what their support asks for.
+NAMED_BY = ("x-request-id", "request-id", "apim-request-id")
+NAME_KEPT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,7 @@ class Filler:
             answer = await self.upstreams.send(
                 upstream, "POST", trail.ask.target, errand.headers, trail.ask.body, identity=True
             )
-            trail.status = answer.status
+            trail.status, trail.upstream_id = answer.status, _named(answer)
             self.meters.calls.began(call, answer.status)
             self.refusals.heard(trail.ask.query, answer.status)
             self.meters.upstream[upstream.name, str(answer.status)] += 1
@@ -391,6 +394,12 @@ def _obstacle(answer: Answer, kind: bytes) -> Reason | None:
     if answer.header("Content-Encoding").lower() not in ("", "identity"):
         return Reason.UNSUPPORTED
     return None if kind in (JSON, SSE) else Reason.INVALID_JSON
+
+
+def _named(answer: Answer) -> str:
+    """The name that upstream gave its answer, empty where it gave none."""
+    names = (answer.header(header) for header in NAMED_BY)
+    return next((name[:NAME_KEPT] for name in names if name), "")
 
 
 def _without(headers: Headers, name: bytes) -> Headers:

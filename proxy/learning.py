@@ -20,6 +20,7 @@ from index.shelf import Shelf
 from policies import groups, lessons, prior, thresholds
 from policies.lessons import Aim, Label, Noise
 from policies.record import Comparison
+from policies.verdicts import Reason
 from proxy.judging import SLOW_BYTES, Case, Judging, said
 
 if TYPE_CHECKING:
@@ -127,7 +128,10 @@ class Learner:
         self._served.put(str(request), (study, category))
 
     def verdict(self, row: Decision, good: bool) -> None:
-        """Learn from a caller's word; a good one never loosens anything."""
+        """Take down what somebody said of a hit by meaning, and learn from it where it is bad; a
+        good word never loosens anything."""
+        if row.reason == Reason.SEMANTIC and row.similarity is not None:
+            self._rows.append(_said(row, row.similarity, self._clock(), same=good))
         known = self._served.get(str(row.id))
         if good or known is None or self._verdicts[row.owner] >= VERDICTS_EACH:
             return
@@ -292,3 +296,11 @@ class Learner:
                 await self.save()
         except StoreError as fault:
             LOG.warning("what was learned last is lost: %s", fault)
+
+
+def _said(row: Decision, similarity: float, at: float, *, same: bool) -> Comparison:
+    """A verdict as a label. How likely it was to be said nobody knows: it stands for no other."""
+    return Comparison(
+        row.id, at, row.category, "", row.entry, similarity, row.risk, 0.0, True, False, same,
+        "verdict",
+    )  # fmt: skip

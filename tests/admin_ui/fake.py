@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from admin_ui.console import Overview, Taken, Tally
-from policies.record import Comparison, Decision
+from admin_ui.console import Crowded, Found, Taken
+from admin_ui.facts import Evidence, Overview, Tally
+from policies.record import Comparison, Decision, Filter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from admin_ui.console import Question, Selection, Warming
+
+T = TypeVar("T")
 
 TOKEN = "a-long-admin-token"
 ENTRY = "00112233445566778899aabbccddeeff"
@@ -41,16 +44,41 @@ class FakeConsole:
         self.compared: list[Comparison] = []
         self.story: dict[str, Any] = {"outcome": "miss", "reason": "empty", "category": "default"}
         self.rules: dict[str, Any] = {"version": "1", "defaults": {"ttl": 86400}}
+        self.told = Evidence("0")
+        self.effects: dict[int, str] = {}
+        self.crowded = False
         self.asked: list[Any] = []
 
     async def overview(self, seconds: float) -> Overview:
         self.asked.append(seconds)
         return self.facts
 
-    async def decisions(self, limit: int, before: int | None = None) -> list[Decision]:
-        self.asked.append((limit, before))
-        rows = [row for row in self.rows if before is None or row.id < before]
-        return sorted(rows, key=lambda row: -row.id)[:limit]
+    async def decisions(
+        self, limit: int, before: int | None = None, chosen: Filter | None = None
+    ) -> Found:
+        self.asked.append((limit, before) if chosen is None else (limit, before, chosen))
+        rows = [
+            row
+            for row in sorted(self.rows, key=lambda row: -row.id)
+            if (before is None or row.id < before) and (chosen is None or chosen.fits(row))
+        ][:limit]
+        return Found(rows, rows[-1].id if rows and len(rows) == limit else None)
+
+    async def evidence(self, decision: int) -> tuple[Decision, Evidence] | None:
+        row = next((row for row in self.rows if row.id == decision), None)
+        return None if row is None else (row, self.told)
+
+    def watch(
+        self, chosen: Filter | None = None, after: int | None = None
+    ) -> AsyncIterator[Decision | int]:
+        self.asked.append((chosen, after))
+        if self.crowded:
+            raise Crowded("32 are watching already; close one of them")
+        return _pieces(0, *self.rows, 7)
+
+    async def judge(self, decision: int, *, good: bool, note: str = "") -> str | None:
+        self.asked.append((decision, good, note))
+        return self.effects.get(decision)
 
     async def entries(self, selection: Selection, limit: int) -> list[dict[str, Any]]:
         self.asked.append(selection)
@@ -128,7 +156,7 @@ class FakeConsole:
         ]
 
 
-async def _pieces(*pieces: bytes) -> AsyncIterator[bytes]:
+async def _pieces(*pieces: T) -> AsyncIterator[T]:
     for piece in pieces:
         yield piece
 

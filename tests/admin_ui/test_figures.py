@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from admin_ui import figures
-from admin_ui.console import Tally
+from admin_ui.facts import Tally
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
-from admin_ui import api, pages
+from admin_ui.app import ROUTERS
 from tests.admin_ui.conftest import ORIGIN
 from tests.admin_ui.fake import ENTRY, TOKEN, entry
 from tests.admin_ui.reading import Reading
@@ -25,6 +25,7 @@ MUTATIONS = [
     ("POST", "/api/entries/import"),
     ("POST", "/api/entries/warm"),
     ("POST", "/api/labels"),
+    ("POST", "/api/decisions/5/verdict"),
     ("POST", "/api/learned/forget"),
     ("POST", "/api/explain"),
     ("DELETE", f"/api/entries/{ENTRY}"),
@@ -36,8 +37,7 @@ MUTATIONS = [
 
 
 def routes(app: FastAPI) -> set[tuple[str, str]]:
-    known = (app, api.router, api.metrics_router, pages.router)
-    found = [r for router in known for r in router.routes if isinstance(r, APIRoute)]
+    found = [r for router in (app, *ROUTERS) for r in router.routes if isinstance(r, APIRoute)]
     return {(method, route.path) for route in found for method in route.methods or ()}
 
 
@@ -127,7 +127,9 @@ def test_own_host_names(program: TestClient, host: str) -> None:
 def test_every_mutation_is_listed_here(app: FastAPI) -> None:
     """The lists in this file cover all routes that change something."""
     mutating = {
-        (m, p.replace("{entry}", ENTRY)) for m, p in routes(app) if m not in {"GET", "HEAD"}
+        (m, p.replace("{entry}", ENTRY).replace("{decision}", "5"))
+        for m, p in routes(app)
+        if m not in {"GET", "HEAD"}
     }
     assert mutating == {*MUTATIONS, ("POST", "/login")}
 

@@ -5,7 +5,8 @@ from urllib.parse import quote
 
 import pytest
 
-from admin_ui.console import Overview, Selection, Tally
+from admin_ui.console import Selection
+from admin_ui.facts import Overview, Tally
 from tests.admin_ui.conftest import ORIGIN
 from tests.admin_ui.fake import TOKEN, decision, entry
 from tests.admin_ui.reading import Reading
@@ -62,7 +63,9 @@ HOSTILE = [
 
 def test_overview_figures(person: TestClient, console: FakeConsole) -> None:
     """The hit rate counts all hits over all requests; figures carry units."""
-    console.facts = Overview(3600.0, BUSY, {"code": BUSY}, {"exact": 50, "guard-order": 3}, 9, 2048)
+    console.facts = Overview(
+        3600.0, BUSY, {"code": BUSY}, {"exact": 50, "guard-order": 3}, entries=9, entry_bytes=2048
+    )
     text = Reading(person.get("/").text).text
     for words in ("50.0%", "100 of 200 requests", "55.6% of the 180 that could be", "$1.50",
                   "12,345", "2 h", "4.0 ms", "1.20 s", "300\u00d7 quicker", "who does what to whom",

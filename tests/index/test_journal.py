@@ -16,7 +16,8 @@ import pytest
 
 from index import journal as module
 from index.errors import StoreError
-from index.journal import Group, Journal, Verdict, quantile
+from index.journal import Journal, Verdict
+from index.rollups import HOUR, MINUTE
 from policies.record import Comparison, Decision
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ async def test_every_field_comes_back(journal: Journal) -> None:
     full = Decision(
         (1 << 62) + 7, 1.5, "hit", "semantic", "faq", "responses", "up", "mödel", "ow", True, 201,
         0.97, 0.9, 0.2, "en", "ne", "wo", "se\x00en", "status", 4, "日本 🙂\n", "ma", 1.25, 2.5,
-        3.75, 4.125, 17, 19,
+        3.75, 4.125, 17, 19, 0.01, True, '{"refused":[]}', "req_1",
     )  # fmt: skip
     journal.record(full)
     assert await journal.get(full.id) == full
@@ -245,6 +246,8 @@ async def test_an_upgrade_keeps_old_decisions(tmp_path: Path) -> None:
     db.close()
     journal = Journal.open(path)
     assert await journal.get(5) == decision(5)._replace(risk=None)
+    journal.record(decision(6))
+    assert [r.sums.count for r in await journal.rollups(MINUTE, 0.0)] == [2]
     await journal.rule(Verdict(5, 1.0, good=True, entry="e", note=""))
     await journal.compared([comparison(5)])
     assert await journal.labels(10) == [comparison(5)]
@@ -252,12 +255,18 @@ async def test_an_upgrade_keeps_old_decisions(tmp_path: Path) -> None:
 
 
 async def test_whoever_listens_hears_each_decision(journal: Journal) -> None:
-    """At once, in order."""
+    """At once, in order, several of them, each until it has had enough."""
     heard: list[Decision] = []
-    journal.heard = heard.append
+    also: list[Decision] = []
+    end = journal.listen(heard.append)
+    journal.listen(also.append)
     for number in (1, 2):
         journal.record(decision(number))
+    end()
+    end()
+    journal.record(decision(3))
     assert heard == [decision(1), decision(2)]
+    assert also == [decision(1), decision(2), decision(3)]
 
 
 async def test_a_decision_is_found_by_its_id(journal: Journal) -> None:
@@ -299,49 +308,101 @@ async def test_a_verdict_that_cannot_be_kept(journal: Journal) -> None:
         await journal.rule(Verdict(1, 1.0, good=True, entry="", note=""))
 
 
-async def test_tally_counts_by_group(journal: Journal) -> None:
-    """Counts, milliseconds and tokens of each category, reason, outcome and model since a time."""
-    journal.record(decision(1, at=10.0))
-    journal.record(decision(2, at=20.0, ms=8.0))
-    journal.record(decision(3, at=21.0, ms=4.0))
-    journal.record(decision(4, at=22.0, outcome="hit", reason="exact", ms=0.5, tokens_out=7))
-    journal.record(decision(5, at=23.0, category="faq", model="big", ms=1.0))
-    groups = {(g.category, g.reason, g.model): g for g in await journal.tally(20.0)}
-    assert groups == {
-        ("default", "empty", "m"): Group(
-            "default", "empty", "miss", "m", 2, 12.0, 6, 10, (4.0, 8.0)
-        ),
-        ("default", "exact", "m"): Group("default", "exact", "hit", "m", 1, 0.5, 3, 7, (0.5,)),
-        ("faq", "empty", "big"): Group("faq", "empty", "miss", "big", 1, 1.0, 3, 5, (1.0,)),
+async def test_sums_by_minute_and_hour(journal: Journal) -> None:
+    """Counts, milliseconds and tokens of what is alike, from one time on."""
+    journal.record(decision(1, at=7200.0, ms=8.0))
+    await journal.flush()
+    journal.record(decision(2, at=7230.0, ms=4.0, similarity=0.93))
+    journal.record(decision(3, at=7290.0, outcome="hit", reason="exact", tokens_out=7))
+    minutes = {(r.key.at, r.key.reason): r.sums for r in await journal.rollups(MINUTE, 0.0)}
+    assert set(minutes) == {(7200, "empty"), (7260, "exact")}
+    alike = minutes[7200, "empty"]
+    assert (alike.count, alike.ms, alike.tokens_in, alike.tokens_out) == (2, 12.0, 6, 10)
+    assert alike.near == {186: 1}
+    hours = {(r.key.at, r.key.reason): r.sums for r in await journal.rollups(HOUR, 0.0)}
+    assert {key: sums.count for key, sums in hours.items()} == {
+        (7200, "empty"): 2,
+        (7200, "exact"): 1,
     }
-    assert await journal.tally(24.0) == []
+    assert [r.key.at for r in await journal.rollups(MINUTE, 7201.0)] == [7260]
 
 
-async def test_tally_samples_large_groups_evenly(journal: Journal) -> None:
-    """Quantiles of 20,000 rows are near the true ones; rare groups are kept whole."""
-    for number in range(20_000):
-        journal.record(decision(number, ms=float(number % 1000)))
-    for number in range(20_000, 20_003):
-        journal.record(decision(number, outcome="hit", reason="exact", ms=2.0))
-    groups = await journal.tally(0.0)
-    misses = [g for g in groups if g.outcome == "miss"]
-    assert sum(g.count for g in misses) == 20_000
-    assert 500 < len(misses[0].sample) < 2000
-    assert quantile(misses, 0.5) == pytest.approx(500, abs=60)
-    assert quantile(misses, 0.95) == pytest.approx(950, abs=30)
-    assert [g.sample for g in groups if g.outcome == "hit"] == [(2.0, 2.0, 2.0)]
+async def test_sums_outlive_the_process(tmp_path: Path) -> None:
+    """And go on where they were."""
+    for number in (1, 2):
+        journal = Journal.open(tmp_path / "journal.db")
+        journal.record(decision(number, at=60.0))
+        await journal.close()
+    journal = Journal.open(tmp_path / "journal.db")
+    assert [r.sums.count for r in await journal.rollups(MINUTE, 0.0)] == [2]
+    await journal.close()
 
 
-def test_quantile_weighs_samples() -> None:
-    """A sampled row stands for as many as it was drawn from."""
-    few = Group("", "", "", "", 2, 0.0, 0, 0, (1.0, 2.0))
-    many = Group("", "", "", "", 98, 0.0, 0, 0, (10.0, 20.0))
-    assert quantile([few, many], 0.02) == 2.0
-    assert quantile([few, many], 0.5) == 10.0
-    assert quantile([few, many], 0.95) == 20.0
-    assert quantile([few], 1.0) == 2.0
-    assert quantile([few], 0.0) == 1.0
-    assert quantile([], 0.5) is None
+async def test_sums_outlive_their_decisions(tmp_path: Path) -> None:
+    """Rows are trimmed, what they add up to is not."""
+    journal = Journal.open(tmp_path / "journal.db", keep=10)
+    for number in range(50):
+        journal.record(decision(number, at=60.0))
+    await journal.flush()
+    assert len(rows(journal)) == 10
+    assert [r.sums.count for r in await journal.rollups(MINUTE, 0.0)] == [50]
+    await journal.close()
+
+
+async def test_sums_are_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest go."""
+    monkeypatch.setattr(module.rollups, "KEPT", {MINUTE: 3, HOUR: 2})
+    monkeypatch.setattr(module, "SUMS", 1)
+    for number in range(5):
+        journal.record(decision(number, at=number * 60.0))
+        await journal.flush()
+    assert [r.key.at for r in await journal.rollups(MINUTE, 0.0)] == [120, 180, 240]
+
+
+async def test_a_batch_that_the_disk_refuses_is_not_summed(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums and rows are one transaction: tried again, they count once."""
+    journal.record(decision(1, at=60.0))
+    with monkeypatch.context() as patch:
+        patch.setattr(module.rollups, "add", _refuse)
+        await journal.flush()
+    assert rows(journal) == []
+    assert [r.sums.count for r in await journal.rollups(MINUTE, 0.0)] == [1]
+    assert (rows(journal), journal.faults) == ([1], 1)
+
+
+def _refuse(*_: object) -> None:
+    raise sqlite3.OperationalError("disk I/O error")
+
+
+async def test_what_was_recorded_since(journal: Journal) -> None:
+    """In the order of recording, which is not that of ids; None where it is too long ago."""
+    for number in (3, 1, 2):
+        journal.record(decision(number))
+    assert [row.id for row in journal.since(3) or ()] == [1, 2]
+    assert journal.since(2) == []
+    assert journal.since(9) is None
+    for number in range(10, 10 + module.RING):
+        journal.record(decision(number))
+    assert journal.since(3) is None
+
+
+async def test_verdicts_are_counted(journal: Journal) -> None:
+    """Good and bad, from one time on."""
+    for number, good in ((1, True), (2, False), (3, False)):
+        await journal.rule(Verdict(number, float(number), good=good, entry="", note=""))
+    assert dict(await journal.said(2.0)) == {False: 2}
+    assert dict(await journal.said(0.0)) == {True: 1, False: 2}
+
+
+async def test_labels_of_a_time_and_of_a_request(journal: Journal) -> None:
+    """Those at or after a time, and all of one request."""
+    made = [comparison(1, at=1.0), comparison(2, at=2.0), comparison(1, at=3.0, entry="f")]
+    await journal.compared(made)
+    assert await journal.labels(10, since=2.0) == [made[2], made[1]]
+    assert await journal.labelled(1) == [made[0], made[2]]
+    assert await journal.labelled(7) == []
 
 
 async def test_a_question_that_takes_too_long(
@@ -353,9 +414,9 @@ async def test_a_question_that_takes_too_long(
     await journal.flush()
     monkeypatch.setattr(module, "QUERY_SECONDS", -1.0)
     with pytest.raises(StoreError, match="ask about a shorter time"):
-        await journal.tally(0.0)
+        await journal.recent(20_000, before=19_000)
     monkeypatch.setattr(module, "QUERY_SECONDS", 60.0)
-    assert sum(g.count for g in await journal.tally(0.0)) == 20_000
+    assert len(await journal.recent(20_000, before=19_000)) == 19_000
 
 
 async def test_questions_and_records_at_once(journal: Journal) -> None:
@@ -364,7 +425,7 @@ async def test_questions_and_records_at_once(journal: Journal) -> None:
     async def ask() -> None:
         for _ in range(20):
             await journal.recent(5, before=3)
-            await journal.tally(0.0)
+            await journal.rollups(MINUTE, 0.0)
 
     async def tell() -> None:
         for number in range(2000):

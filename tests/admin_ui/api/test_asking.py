@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.testclient import TestClient
+
+
+def test_openapi_lists_the_api(program: TestClient) -> None:
+    """The description names each JSON route and the token, and no page."""
+    schema = program.get("/api/openapi.json").json()
+    assert set(schema["paths"]) == {
+        "/api/overview", "/api/categories", "/api/decisions", "/api/decisions/stream",
+        "/api/decisions/{decision}", "/api/decisions/{decision}/verdict", "/api/entries",
+        "/api/entries/{entry}", "/api/entries/purge", "/api/entries/export",
+        "/api/entries/import", "/api/entries/warm", "/api/explain", "/api/labels", "/api/learned",
+        "/api/learned/labels", "/api/learned/forget", "/api/policy", "/api/health", "/metrics",
+    }  # fmt: skip
+    assert schema["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
