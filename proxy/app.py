@@ -175,6 +175,7 @@ async def _engine(
                 **gauges(engine),
                 **_learned(engine),
                 "refused_keys": len(engine.refusals),
+                **_spared(upstreams),
             }
         ),
         ids=request_ids(time.time),
@@ -219,6 +220,11 @@ def request_ids(clock: Callable[[], float]) -> Callable[[], int]:
         return (int(clock() * 1000) << 22) | node | (next(counter) & 0xFFF)
 
     return following
+
+
+def _spared(upstreams: Upstreams) -> dict[str, float]:
+    breakers = upstreams.breakers
+    return {"upstreams_failing": len(breakers.open), "calls_spared_total": breakers.spared}
 
 
 def _learned(engine: Engine) -> dict[str, float]:

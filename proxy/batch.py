@@ -16,7 +16,7 @@ from policies.values import Candidate, Found, Snapshot
 from policies.verdicts import Bypass, Forward, Lookup, Reason, Serve
 from proxy.dialects.canonical import digest
 from proxy.dialects.embeddings import Embeddings, apart, itemise, only, together, unpack
-from proxy.engine import FAILING, Engine
+from proxy.engine import Engine, failed
 from proxy.exchange import Ask, Ready, Trail
 from proxy.fill import Errand, Filler, Place
 from proxy.refusals import Refusals
@@ -368,7 +368,7 @@ class BatchEngine(Engine):
         load = errand.trail.ask
         if not isinstance(load, Load):
             return await super()._instead(flight, errand, verdict, caller)
-        if flight.opened and flight.status not in FAILING:
+        if not failed(flight):
             return False
         if any(look.serve is None for look in load.looks):
             return False

@@ -187,6 +187,7 @@ class HouseConsole:
             "last_faults": dict(faults.last),
             "journal": {"dropped": journal.dropped, "faults": journal.faults},
             "upstreams": [u.name for u in self._settings.upstreams],
+            "upstreams_failing": self._engine.upstreams.breakers.open,
         }
 
     def metrics(self) -> bytes:

@@ -21,7 +21,7 @@ from proxy.fill import Errand, Filler, Place
 from proxy.flights import Flight, Flights
 from proxy.refusals import Refusals
 from proxy.sessions import Sessions
-from proxy.upstream import UpstreamFault
+from proxy.upstream import UpstreamFault, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -367,8 +367,7 @@ class Engine:
         self, flight: Flight, errand: Errand, verdict: Forward | None, caller: Caller
     ) -> bool:
         """A remembered answer for one that upstream cannot give."""
-        failed = not flight.opened or flight.status in FAILING
-        if not failed or verdict is None or verdict.fallback is None:
+        if not failed(flight) or verdict is None or verdict.fallback is None:
             return False
         return await self._serve(
             verdict.fallback, errand.trail, errand.rules, caller, flight.status
@@ -378,7 +377,7 @@ class Engine:
         """Pass on what a flight brings."""
         if not flight.opened:
             fault = flight.fault or UpstreamFault(502, "bad_gateway", "The call upstream ended.")
-            await self._fail(trail, caller, fault.status, fault.code, str(fault))
+            await self._fail(trail, caller, fault.status, fault.code, str(fault), after=fault.after)
             return
         # A stream's head never says it: whether it will be kept is known at its end only.
         whole = flight.body is not None
@@ -402,7 +401,15 @@ class Engine:
         return _nearest(self.flights, found, query, place, snap)
 
     async def _fail(
-        self, trail: Trail, caller: Caller, status: int, code: str, said: str, *, retry: bool = True
+        self,
+        trail: Trail,
+        caller: Caller,
+        status: int,
+        code: str,
+        said: str,
+        *,
+        retry: bool = True,
+        after: float | None = None,
     ) -> None:
         trail.status = status
         body = trail.ask.dialect.error(status, said, code=code)
@@ -413,6 +420,7 @@ class Engine:
         ]
         if not retry:
             lines.append((b"x-should-retry", b"false"))
+        lines += waiting(after)
         await caller.reply(status, lines, body)
 
     def _settle(self, trail: Trail) -> None:
@@ -437,6 +445,13 @@ class Engine:
         reason = trail.reason
         self.meters.observe(outcome(reason).value, reason.value, trail.category, seconds)
         self.journal.record(trail.decision(seconds))
+
+
+def failed(flight: Flight) -> bool:
+    """Whether upstream could not answer; one that asks a key to wait could, but would not."""
+    if flight.opened:
+        return flight.status in FAILING
+    return flight.fault is None or flight.fault.status in FAILING
 
 
 def _lost(verdict: Serve, now: Facts | None) -> Forward:

@@ -167,6 +167,7 @@ class Trail:
     would: str = ""
     kept: str = ""
     status: int = 0
+    upstream: str = ""
     upstream_ms: float = 0.0
     embed_ms: float = 0.0
     search_ms: float = 0.0
@@ -241,7 +242,7 @@ class Trail:
             self.reason.value,
             self.category,
             query.dialect,
-            self.ask.upstream.name,
+            self.upstream or self.ask.upstream.name,
             query.model[:MODEL_KEPT],
             query.owners.key,
             query.stream,

@@ -38,7 +38,7 @@ class Explainer:
     """Answers `explain` of the command line, the pages and the API."""
 
     def __init__(self, settings: Settings, engine: Engine, identity: Identity) -> None:
-        self._upstreams = [f"{u.name} {u.base_url}" for u in settings.upstreams]
+        self._upstreams = [u.service for u in settings.upstreams]
         self._engine = engine
         self._identity = identity
 

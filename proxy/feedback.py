@@ -24,7 +24,8 @@ from index.journal import Verdict
 from policies.record import Decision
 from policies.verdicts import Outcome, Reason
 from proxy.dialects.canonical import BadBody, parse
-from proxy.dialects.envelope import openai_error
+from proxy.dialects.envelope import openai_error, openai_kind
+from proxy.upstream import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -358,9 +359,7 @@ def _unknown(request: str) -> Reply:
 
 def _limited(wait: float) -> Reply:
     told = "Too many verdicts from this key."
-    body = openai_error(told, kind="rate_limit_error", code="rate_limit_exceeded")
-    after = b"%d" % max(1, -int(-wait // 1))
-    return Reply(429, body, (*_JSON, (b"retry-after", after)))
+    return _refused(429, "rate_limit_exceeded", told, None, *waiting(wait))
 
 
 _JSON = ((b"content-type", b"application/json"),)
@@ -369,8 +368,8 @@ _JSON = ((b"content-type", b"application/json"),)
 def _refused(
     status: int, code: str, told: str, param: str | None = None, *more: tuple[bytes, bytes]
 ) -> Reply:
-    kind = "invalid_request_error" if status < 500 else "server_error"  # noqa: PLR2004
-    return Reply(status, openai_error(told, kind=kind, code=code, param=param), (*_JSON, *more))
+    body = openai_error(told, kind=openai_kind(status), code=code, param=param)
+    return Reply(status, body, (*_JSON, *more))
 
 
 def _reply(status: int, body: dict[str, str]) -> Reply:

@@ -146,12 +146,20 @@ class Filler:
         call = self.meters.calls.open()
         try:
             answer = await self.upstreams.send(
-                upstream, "POST", trail.ask.target, errand.headers, trail.ask.body, identity=True
+                upstream,
+                "POST",
+                trail.ask.target,
+                errand.headers,
+                trail.ask.body,
+                identity=True,
+                model=trail.ask.query.model,
+                caller=trail.ask.query.owners.key,
             )
+            trail.upstream = answer.upstream
             trail.status, trail.upstream_id = answer.status, _named(answer)
             self.meters.calls.began(call, answer.status)
             self.refusals.heard(trail.ask.query, answer.status)
-            self.meters.upstream[upstream.name, str(answer.status)] += 1
+            self.meters.upstream[answer.upstream, str(answer.status)] += 1
             try:
                 await self._land(flight, errand, answer, asked)
             finally:
@@ -224,7 +232,7 @@ class Filler:
         if not ended and any(map(dialect.ended, parser.close())):
             ended = True
             await self._keep_stream(flight, errand, held.rest)
-        upstream = (errand.trail.ask.upstream.name, dialect.name)
+        upstream = (answer.upstream, dialect.name)
         if ended:
             self._owing.add(upstream)
             await flight.publish(held.rest)

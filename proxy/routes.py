@@ -20,7 +20,7 @@ from proxy.batch import Order, itemised
 from proxy.coding import ACCEPTED, Damaged, TooLarge, UnknownCoding, decode
 from proxy.cors import is_preflight
 from proxy.dialects.canonical import BadBody, digest, has_floats, parse
-from proxy.dialects.envelope import openai_error
+from proxy.dialects.envelope import openai_error, openai_kind
 from proxy.dialects.listing import route
 from proxy.dialects.ports import Frame
 from proxy.dialects.responses import is_alias
@@ -29,7 +29,7 @@ from proxy.exchange import Ask
 from proxy.identity import CREDENTIAL_HEADERS, is_credential, presented
 from proxy.protocol import WHOLE
 from proxy.settings import is_local
-from proxy.upstream import UpstreamFault
+from proxy.upstream import UpstreamFault, waiting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -211,7 +211,7 @@ class DataPort:
         self._refuse_foreign_page(seen, upstream)
         frame = Frame(
             owners=self._identity.owners(presented(seen), dialect.end_user(body)),
-            upstream=f"{upstream.name} {upstream.base_url}",
+            upstream=upstream.service,
             headers=shape(scope["query_string"], seen),
             directives=asked,
             floats=has_floats(raw),
@@ -335,7 +335,7 @@ class DataPort:
             await caller.fail(refused, _openai(refused))
         except UpstreamFault as fault:
             if not caller.started:
-                ours = _Refused(fault.status, fault.code, str(fault))
+                ours = _Refused(fault.status, fault.code, str(fault), after=fault.after)
                 await caller.fail(ours, _openai(ours))
 
     async def _relay(
@@ -353,6 +353,7 @@ class DataPort:
             headers,
             upload.chunks() if has_body else None,
             length=length,
+            caller=self._identity.owners(presented(headers), None).key,
         )
         gone = asyncio.ensure_future(upload.gone())
         try:
@@ -370,9 +371,16 @@ class DataPort:
 class _Refused(Exception):
     """A request that Likewise answers itself, in the caller's envelope."""
 
-    def __init__(self, status: int, code: str, message: str, param: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        param: str | None = None,
+        after: float | None = None,
+    ) -> None:
         super().__init__(message)
-        self.status, self.code, self.param = status, code, param
+        self.status, self.code, self.param, self.after = status, code, param, after
 
 
 class _Caller:
@@ -460,6 +468,7 @@ class _Caller:
             lines.append((b"x-should-retry", b"false"))
         if refused.status == 415:  # noqa: PLR2004 - Unsupported Media Type
             lines.append((b"accept-encoding", ACCEPTED))
+        lines += waiting(refused.after)
         await self.reply(refused.status, lines, body)
 
 
@@ -550,5 +559,5 @@ def _target(scope: Scope) -> str:
 
 
 def _openai(refused: _Refused) -> bytes:
-    kind = "invalid_request_error" if refused.status < 500 else "server_error"  # noqa: PLR2004
+    kind = openai_kind(refused.status)
     return openai_error(str(refused), kind=kind, code=refused.code, param=refused.param)

@@ -154,6 +154,8 @@ class UpstreamPart(Section):
     timeout: TimeoutPart = TimeoutPart()
     proxy: Annotated[str, AfterValidator(_proxy_url)] | None = None
     ca: Word | None = None
+    pool: Word | None = None
+    """Upstreams of one pool are one service at several addresses: they stand in for each other."""
 
 
 class EmbeddingPart(Section):
@@ -197,6 +199,11 @@ class ConfigFile(PolicyFile):
         for place, _ in _repeated(["yes" for part in parts if part.passthrough]):
             at = [i for i, part in enumerate(parts) if part.passthrough][place]
             raise Fault("only one upstream can take the other paths", at, "passthrough")
+        for place, part in enumerate(parts):
+            first = next(mate for mate in parts if mate.pool == part.pool)
+            if part.pool and part.api != first.api:
+                said = f"pool `{part.pool}` takes {first.api} keys, as of `{first.name}`"
+                raise Fault(said, place, "pool")
         return parts
 
     @field_validator("tenants")

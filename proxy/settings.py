@@ -83,6 +83,12 @@ class Upstream:
     idle: float = 120.0
     proxy: Secret | None = None
     ca: str | None = None
+    pool: str | None = None
+
+    @property
+    def service(self) -> str:
+        """Whose answers these are: those of one pool may stand in for each other, and no others."""
+        return f"{self.pool} (pool)" if self.pool else f"{self.name} {self.base_url}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +312,7 @@ def _upstreams(
             **part.timeout.model_dump(),
             proxy=Secret(part.proxy) if part.proxy else None,
             ca=part.ca,
+            pool=part.pool,
         )
         for part in config.upstreams
     )

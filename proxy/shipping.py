@@ -192,7 +192,7 @@ class Shipping:
             raise Unfit(f"model: no upstream serves {model[:80]!r}")
         around = Frame(
             owners,
-            f"{upstream.name} {upstream.base_url}",
+            upstream.service,
             headers=shape(b"", []),
             directives=asked,
             floats=has_floats(raw),

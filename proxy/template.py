@@ -30,6 +30,7 @@ upstreams:
 #    timeout: {{connect: 5s, first_byte: 600s, idle: 120s}}
 #    proxy: http://127.0.0.1:3128    ## egress proxy
 #    ca: /etc/ssl/own-ca.pem         ## a bundle to trust besides
+#    pool: openai                    ## one service at several addresses: each stands in for the rest
 
 #server:
 #  host: 127.0.0.1

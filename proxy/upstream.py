@@ -2,13 +2,17 @@
 
 aiohttp, because it is measured several times cheaper than httpx under load (docs/decisions.md).
 It never follows redirects, decodes bodies, keeps cookies or reads proxy settings of the
-environment. Nothing here decides or stores.
+environment. A request is sent again only where nothing of it was sent. Nothing here stores.
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
 import ssl
+import time
 from dataclasses import dataclass
+from email.utils import mktime_tz, parsedate_tz
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -16,10 +20,14 @@ import aiohttp
 from yarl import URL
 
 from index.errors import SetupError
+from proxy.breakers import Breakers
+from proxy.refusals import REFUSING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Container, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Container, Iterable, Sequence
+    from types import SimpleNamespace
 
+    from proxy.breakers import Wait
     from proxy.settings import Upstream
 
 Headers = list[tuple[bytes, bytes]]
@@ -28,6 +36,9 @@ VIA = b"1.1 likewise"
 POOL = 1_000
 # How long a request may wait for a free connection besides the time to make one.
 POOL_WAIT = 2.0
+# Before a refused connection is tried once more: a server that restarts is soon back.
+AGAIN_AFTER = 0.1
+_FAILED = frozenset({"bad_gateway", "upstream_timeout"})
 # RFC 9110 §15: what is no status code cannot be passed on as one.
 _LOWEST, _HIGHEST = 200, 599
 # RFC 9110 §7.6.1, and what the client library sets itself.
@@ -41,21 +52,36 @@ _CONTROLS = (b"x-likewise-", b"cache-control", b"pragma")
 
 
 class UpstreamFault(Exception):
-    """No usable answer came. `status` and `code` are what the caller is told."""
+    """No usable answer came. `status` and `code` are what the caller is told, and to come back
+    `after` so many seconds, where that is known."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.after = after
+
+
+class Unsent(UpstreamFault):
+    """Nothing was sent, so another upstream may be asked."""
+
+
+class Unreached(Unsent):
+    """No connection was made; `quick` where that was soon known."""
+
+    def __init__(self, message: str, *, quick: bool) -> None:
+        super().__init__(502, "upstream_unreachable", message)
+        self.quick = quick
 
 
 @dataclass(slots=True)
 class Answer:
-    """An upstream's answer with its body still on the way."""
+    """The answer of the upstream of that name, its body still on the way."""
 
     status: int
     headers: Headers
     response: aiohttp.ClientResponse
+    upstream: str
 
     def header(self, name: str) -> str:
         """A header's value, several lines of it joined as RFC 9110 §5.2 says."""
@@ -92,11 +118,27 @@ class Answer:
         self.response.release() if self.response.content.at_eof() else self.response.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What is to be sent, whoever takes it."""
+
+    method: str
+    target: str
+    headers: Headers
+    body: bytes | AsyncIterator[bytes] | None
+    identity: bool
+    length: bytes | None
+    model: str
+    caller: str
+
+
 class Upstreams:
     """The configured upstreams behind one connection pool."""
 
     def __init__(self, configured: Sequence[Upstream]) -> None:
+        self.breakers = Breakers()
         self._configured = tuple(configured)
+        self._probing: aiohttp.ClientSession | None = None
         self._session: aiohttp.ClientSession | None = None
         self._contexts: dict[str, ssl.SSLContext] = {}
 
@@ -108,9 +150,7 @@ class Upstreams:
         """
         alone = len(self._configured) == 1
         for upstream in self._configured:
-            if (alone or upstream.api in apis) and any(
-                fnmatchcase(model, glob) for glob in upstream.models
-            ):
+            if (alone or upstream.api in apis) and _serves(upstream, model):
                 return upstream
         return None
 
@@ -128,15 +168,9 @@ class Upstreams:
             except OSError as fault:
                 said = f"upstream {upstream.name}: ca {upstream.ca} is no readable PEM bundle"
                 raise SetupError(f"{said} ({fault.strerror or fault})") from fault
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, limit_per_host=POOL, keepalive_timeout=30),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            max_line_size=65_536,
-            max_field_size=65_536,
-        )
+        connector = aiohttp.TCPConnector(limit=0, limit_per_host=POOL, keepalive_timeout=30)
+        self._session = _session(connector)
+        self._probing = _session(connector, on_connect=self.breakers.reached)
 
     async def send(
         self,
@@ -148,30 +182,100 @@ class Upstreams:
         *,
         identity: bool = False,
         length: bytes | None = None,
+        model: str = "",
+        caller: str = "",
     ) -> Answer:
         """Send one request; returns when the answer's headers are there.
 
         `target` is the caller's raw path with its query. `identity` asks for an uncoded body;
-        `length` is a streamed body's declared length, kept as declared.
+        `length` is a streamed body's declared length, kept as declared. Where `model` is told,
+        others of the upstream's pool stand in for it while nothing was sent.
         Raises `UpstreamFault`.
         """
-        session = self._session
+        call = _Call(method, target, headers, body, identity, length, model, caller)
+        others = self._others(to, model)
+        try:
+            return await self._ask(to, call, alone=not others)
+        except Unsent as fault:
+            for other in others:
+                answer = await self._instead(other, call)
+                if answer is not None:
+                    return answer
+            raise fault from fault.__cause__
+
+    def _others(self, to: Upstream, model: str) -> list[Upstream]:
+        """Who may stand in for an upstream."""
+        if to.pool is None or not model:
+            return []
+        mates = (one for one in self._configured if one.pool == to.pool and one is not to)
+        return [one for one in mates if _serves(one, model)]
+
+    async def _instead(self, other: Upstream, call: _Call) -> Answer | None:
+        """The answer of one that stands in; None where it takes no call, or not this key."""
+        try:
+            answer = await self._ask(other, call, alone=False)
+        except Unsent:
+            return None
+        if answer.status not in REFUSING:
+            return answer
+        answer.close()
+        return None
+
+    async def _ask(self, to: Upstream, call: _Call, *, alone: bool) -> Answer:
+        """Ask one upstream unless it is spared; who stands alone gets a second try to connect."""
+        self._spare(to, call)
+        try:
+            return await self._once(to, call)
+        except Unreached as fault:
+            if not (alone and fault.quick and isinstance(call.body, bytes)):
+                raise
+            await asyncio.sleep(AGAIN_AFTER)
+            if self.breakers.ask(to.name, call.model, call.caller) is not None:
+                raise
+        return await self._once(to, call)
+
+    def _spare(self, to: Upstream, call: _Call) -> None:
+        wait = self.breakers.ask(to.name, call.model, call.caller)
+        if wait is not None:
+            raise _spared(to, wait)
+
+    async def _once(self, to: Upstream, call: _Call) -> Answer:
+        """One try, of which the breakers learn what became of it."""
+        breakers = self.breakers
+        try:
+            answer = await self._exchange(to, call)
+        except Unreached:
+            breakers.unreached(to.name)
+            raise
+        except UpstreamFault as fault:
+            if fault.code in _FAILED:
+                breakers.reached(to.name)
+                breakers.failed(to.name, call.model, call.caller)
+            raise
+        breakers.reached(to.name)
+        again = asked_to_wait(answer, time.time())
+        breakers.answered(to.name, call.model, call.caller, answer.status, again)
+        return answer
+
+    async def _exchange(self, to: Upstream, call: _Call) -> Answer:
+        session = self._probing if self.breakers.failing(to.name) else self._session
         if session is None:
             raise UpstreamFault(503, "not_ready", "Likewise is still starting.")
         try:
             response = await session.request(
-                method,
-                URL(join(to.base_url, target), encoded=True),
-                headers=outgoing(headers, to, identity=identity, length=length),
-                data=body,
+                call.method,
+                URL(join(to.base_url, call.target), encoded=True),
+                headers=outgoing(call.headers, to, identity=call.identity, length=call.length),
+                data=call.body,
                 allow_redirects=False,
                 timeout=_timeout(to),
                 proxy=to.proxy.reveal() if to.proxy is not None else None,
                 ssl=self._trust(to),
+                trace_request_ctx=to.name,
             )
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as fault:
             said = f"Upstream {to.name} could not be reached: {_cause(fault)}."
-            raise UpstreamFault(502, "upstream_unreachable", said) from fault
+            raise Unreached(said, quick=_is_quick(fault)) from fault
         except TimeoutError as fault:
             said = f"Upstream {to.name} sent nothing for {to.first_byte:.0f} s."
             raise UpstreamFault(504, "upstream_timeout", said) from fault
@@ -187,7 +291,7 @@ class Upstreams:
             # The wait for the first byte is over; between chunks another patience rules.
             connection.protocol.read_timeout = to.idle
             connection.protocol.start_timeout()
-        return Answer(response.status, incoming(response.raw_headers), response)
+        return Answer(response.status, incoming(response.raw_headers), response, to.name)
 
     def _trust(self, to: Upstream) -> ssl.SSLContext | bool:
         """Whose certificates are believed: the system's, or those of the upstream's `ca` bundle."""
@@ -199,8 +303,75 @@ class Upstreams:
         return known
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._probing):
+            if session is not None:
+                await session.close()
+
+
+def _session(
+    connector: aiohttp.TCPConnector, on_connect: Callable[[str], None] | None = None
+) -> aiohttp.ClientSession:
+    """A client over the one pool; `on_connect` hears of new connections to which upstream."""
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+        max_line_size=65_536,
+        max_field_size=65_536,
+        trace_configs=[] if on_connect is None else [_trace(on_connect)],
+    )
+
+
+def _trace(on_connect: Callable[[str], None]) -> aiohttp.TraceConfig:
+    async def connected(_session: object, context: SimpleNamespace, _params: object) -> None:
+        on_connect(context.trace_request_ctx)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(connected)
+    return trace
+
+
+def _serves(upstream: Upstream, model: str) -> bool:
+    return any(fnmatchcase(model, glob) for glob in upstream.models)
+
+
+def _spared(to: Upstream, wait: Wait) -> Unsent:
+    """What whoever would have called is told."""
+    if wait.status:
+        said = f"Upstream {to.name} answered {wait.status} and asked this key to wait."
+        code = "upstream_asked_to_wait"
+        return Unsent(wait.status, code, said, wait.seconds)
+    said = f"Upstream {to.name} has been failing and is asked once a second until it answers."
+    return Unsent(503, "upstream_down", said, wait.seconds)
+
+
+def asked_to_wait(answer: Answer, now: float) -> float | None:
+    """After how many seconds an answer says to ask again (RFC 9110 §10.2.3, or in milliseconds as
+    OpenAI and Azure say it); None where it does not say."""
+    try:
+        if told := answer.header("retry-after-ms"):
+            seconds = float(told) / 1000
+        elif told := answer.header("Retry-After"):
+            date = parsedate_tz(told)
+            seconds = float(told) if date is None else mktime_tz(date) - now
+        else:
+            return None
+    except (ValueError, OverflowError):
+        return None
+    return seconds if math.isfinite(seconds) else None
+
+
+def waiting(after: float | None) -> Headers:
+    """The header line that says when to come back; whole seconds, never too soon."""
+    return [] if after is None else [(b"retry-after", b"%d" % max(1, math.ceil(after)))]
+
+
+def _is_quick(fault: Exception) -> bool:
+    """Whether trying once more may help: not where time ran out, nor against a certificate."""
+    slow = (aiohttp.ConnectionTimeoutError, aiohttp.ClientSSLError)
+    return not isinstance(fault, slow)
 
 
 # What a base URL may end with while the caller's path begins with it.

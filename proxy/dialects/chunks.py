@@ -13,7 +13,7 @@ import orjson
 from policies.values import AnswerFacts
 from policies.verdicts import Reason
 from proxy.dialects.canonical import MAX_DEPTH, depth
-from proxy.dialects.envelope import openai_error
+from proxy.dialects.envelope import openai_error, openai_kind
 from proxy.dialects.ports import Ending, Form
 from proxy.dialects.reading import count
 from proxy.sse import Event, events, frame
@@ -72,8 +72,7 @@ class Chunked:
         return frame(openai_error(message, kind="server_error", code="upstream_incomplete"))
 
     def error(self, status: int, message: str, *, code: str, param: str | None = None) -> bytes:
-        kind = "invalid_request_error" if status < 500 else "server_error"  # noqa: PLR2004
-        return openai_error(message, kind=kind, code=code, param=param)
+        return openai_error(message, kind=openai_kind(status), code=code, param=param)
 
 
 def mistyped(body: dict[str, Any]) -> Reason | None:

@@ -15,7 +15,7 @@ from policies.values import AnswerFacts, Query
 from policies.verdicts import Reason
 from proxy.dialects import fields
 from proxy.dialects.canonical import MAX_DEPTH, BadBody, depth, digest, encode
-from proxy.dialects.envelope import openai_error
+from proxy.dialects.envelope import openai_error, openai_kind
 from proxy.dialects.ports import Ending, Form, Frame
 from proxy.dialects.reading import before, chain, count, is_json, named_user, pieces, said, worded
 from proxy.sse import Event, events, frame
@@ -174,8 +174,7 @@ class Responses:
         return frame(orjson.dumps(event | {"sequence_number": latest + 1}), b"error")
 
     def error(self, status: int, message: str, *, code: str, param: str | None = None) -> bytes:
-        kind = "invalid_request_error" if status < 500 else "server_error"  # noqa: PLR2004
-        return openai_error(message, kind=kind, code=code, param=param)
+        return openai_error(message, kind=openai_kind(status), code=code, param=param)
 
 
 # -- the request ---------------------------------------------------------------------------------

@@ -281,6 +281,9 @@ def test_the_environments_store_is_checked() -> None:
         (("upstreams:\n- {name: a, base_url: 'http://h', passthrough: true}\n"
          "- {name: b, base_url: 'http://i', passthrough: true}"),
          "c.yaml:3: upstreams[1].passthrough: only one upstream can take the other paths"),
+        (("upstreams:\n- {name: a, base_url: 'http://h', pool: p}\n"
+         "- {name: b, base_url: 'http://i', pool: p, api: azure}"),
+         "c.yaml:3: upstreams[1].pool: pool `p` takes openai keys, as of `a`"),
         ("upstreams: [{name: a, base_url: 'http://h', models: []}]",
          ('c.yaml:1: upstreams[0].models: must name at least one; ["*"] stands for all, '
          "got an empty list")),

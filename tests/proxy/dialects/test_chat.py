@@ -741,7 +741,7 @@ def test_a_finish_or_an_error_is_told_from_silence(stream: bytes, ending: Ending
     [
         (400, openai.BadRequestError, "invalid_request_error"),
         (404, openai.NotFoundError, "invalid_request_error"),
-        (429, openai.RateLimitError, "invalid_request_error"),
+        (429, openai.RateLimitError, "rate_limit_error"),
         (502, openai.InternalServerError, "server_error"),
         (504, openai.InternalServerError, "server_error"),
     ],
