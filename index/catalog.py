@@ -7,25 +7,29 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from index.finder import Finder
+from index.packing import said_key
 from index.register import Register
+from index.shelf import Shelf
 from index.spaces import Spaces
+from index.table import Table
 from policies.eviction import Held
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from index.ports import Embedder
-    from policies.values import Facts, Vector
+    from policies.values import Facts, Turn, Vector
 
-# Facts, names and table rows of one entry in RAM, measured over 100,000 entries.
-OVERHEAD = 2_048
+# Entries whose facts are at hand as objects.
+AT_HAND = 4_096
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Slot:
     """An entry as RAM holds it. `hits` and `used` only order evictions and lists."""
 
@@ -33,6 +37,14 @@ class Slot:
     used: float
     hits: int = 0
     tokens_saved: int = 0
+
+
+class _Known(NamedTuple):
+    """An entry's number and facts, for as long as the table keeps that object for it."""
+
+    number: int
+    packed: bytes
+    facts: Facts
 
 
 class Catalog:
@@ -48,46 +60,85 @@ class Catalog:
         self.owners: Counter[str] = Counter()
         self.groups: Counter[str] = Counter()
         self._encoder = embedder.id
-        self._register = Register()
+        self._register = Register(reserve)
         self.spaces = Spaces(self._register, embedder.dimension, storage=storage, reserve=reserve)
-        self._slots: dict[str, Slot] = {}
+        self._table = Table(reserve)
+        self._said = Finder(reserve)
+        self._at_hand: Shelf[_Known] = Shelf(AT_HAND)
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._register)
 
     def facts(self, entry: str) -> Facts | None:
-        slot = self._slots.get(entry)
-        return None if slot is None else slot.facts
+        known = self._find(entry)
+        return None if known is None else known.facts
 
     def slot(self, entry: str) -> Slot | None:
-        return self._slots.get(entry)
+        known = self._find(entry)
+        return None if known is None else Slot(known.facts, *self._table.use(known.number))
 
-    def slots(self) -> list[Slot]:
-        return list(self._slots.values())
+    def used(self, entry: str) -> float:
+        """When it was last of use; 0 where it is not held."""
+        known = self._find(entry)
+        return 0.0 if known is None else self._table.use(known.number).used
+
+    def slots(self) -> Iterator[Slot]:
+        """Every entry, as they are walked; from any thread."""
+        for number in self._table.numbers():
+            facts = self._table.facts(number)
+            if facts is not None:
+                yield Slot(facts, *self._table.use(number))
+
+    def saying(self, said: Turn) -> Facts | None:
+        """The entry whose answer is what was said; the one that came last of several."""
+        key = said_key(said)
+        number = None if key is None else self._said.get(key)
+        facts = None if number is None else self._table.facts(number)
+        same = facts is not None and facts.said is not None and facts.said.rest == said.rest
+        return facts if same else None
+
+    def members(self, group: str) -> list[str]:
+        """The entries that name that group; from any thread."""
+        some = [self._table.facts(number) for number in self._table.grouped()]
+        return [facts.entry for facts in some if facts is not None and facts.group == group]
+
+    def gone(self, now: float) -> list[str]:
+        """Entries past their last use in any form."""
+        entries = [self._register.entry(number) for number in self._table.gone(now)]
+        return [entry for entry in entries if entry is not None]
 
     def held(self) -> list[Held]:
         """What eviction weighs, for every entry; from any thread."""
-        return [Held.of(s.facts, self._weight(s.facts), s.used, s.hits) for s in self.slots()]
+        table = self._table
+        columns = [table.column(name) for name in ("kind", "weight", "used", "hits", "cost")]
+        held = []
+        for number, (kind, weight, used, hits, cost) in enumerate(zip(*columns, strict=False)):
+            entry, known = self._register.entry(number), table.kinds.get(kind)
+            if entry is not None and known is not None:
+                held.append(Held(entry, known.category, weight, used, hits, cost))
+        return held
 
     def touch(self, entry: str, now: float, tokens: int) -> None:
         """Count a hit."""
-        slot = self._slots.get(entry)
-        if slot is not None:
-            slot.used = now
-            slot.hits += 1
-            slot.tokens_saved += tokens
+        known = self._find(entry)
+        if known is not None:
+            self._table.touch(known.number, now, tokens)
 
     def hold(self, facts: Facts) -> None:
         """Take in an entry, or what is known of it now."""
-        old = self._slots.get(facts.entry)
-        if old is None:
-            self._slots[facts.entry] = Slot(facts, used=facts.stored)
-        else:
-            self._count(old.facts, -1)
-            if not facts.embedding or facts.space != old.facts.space:
+        old, number = self.facts(facts.entry), self._register.take(facts.entry)
+        if old is not None:
+            self._count(old, -1)
+            self._unsay(old, number)
+            if not facts.embedding or facts.space != old.space:
                 self.spaces.remove([facts.entry])
-            old.facts, old.used = facts, max(old.used, facts.stored)
+        beside = facts.size + (self.spaces.weight if facts.embedding else 0)
+        self.size -= self._table.weight(number)
+        self.size += self._table.put(number, facts, beside)
         self._count(facts, 1)
+        key = said_key(facts.said)
+        if key is not None:
+            self._said.put(key, number)
 
     def place(self, facts: Sequence[Facts], vectors: Sequence[Vector]) -> None:
         """Let held entries, each named once, be found by meaning, where this encoder read them."""
@@ -99,26 +150,44 @@ class Catalog:
             entries = [facts[row].entry for row in rows]
             self.spaces.put_many(entries, space, np.stack([vectors[row] for row in rows]))
 
-    def drop(self, entries: Iterable[str]) -> list[Facts]:
-        """Forget entries; the facts of those that were held."""
-        slots = [self._slots.pop(entry, None) for entry in entries]
-        gone = [slot.facts for slot in slots if slot is not None]
-        self.spaces.remove([facts.entry for facts in gone])
-        for facts in gone:
+    def drop(self, entries: Iterable[str]) -> int:
+        """Forget entries; how many of them were held."""
+        known = map(self.facts, dict.fromkeys(entries))
+        held = [facts for facts in known if facts is not None]
+        self.spaces.remove([facts.entry for facts in held])
+        for facts in held:
+            number = self._register.take(facts.entry)
             self._count(facts, -1)
+            self._unsay(facts, number)
+            self.size -= self._table.weight(number)
+            self._table.clear(number)
             self._register.give(facts.entry)
-        return gone
+        return len(held)
+
+    def _find(self, entry: str) -> _Known | None:
+        known = self._at_hand.get(entry)
+        if known is not None and self._table.packed(known.number) is known.packed:
+            return known
+        number = self._register.of(entry)
+        packed = None if number is None else self._table.packed(number)
+        facts = None if packed is None else self._table.read(packed)
+        # Seen from another thread, its number may have become another's meanwhile.
+        if number is None or packed is None or facts is None or facts.entry != entry:
+            return None
+        known = _Known(number, packed, facts)
+        self._at_hand.put(entry, known)
+        return known
+
+    def _unsay(self, facts: Facts, number: int) -> None:
+        key = said_key(facts.said)
+        if key is not None:
+            self._said.pop(key, number)
 
     def _count(self, facts: Facts, step: int) -> None:
-        self.size += step * self._weight(facts)
         self.counts[facts.category] += step
         _add(self.owners, facts.owner.partition(":")[0], step)
         if facts.group and facts.embedding:
             _add(self.groups, facts.group, step)
-
-    def _weight(self, facts: Facts) -> int:
-        """Bytes that an entry costs, what RAM holds of it included."""
-        return facts.size + OVERHEAD + (self.spaces.weight if facts.embedding else 0)
 
 
 def _add(counts: Counter[str], name: str, step: int) -> None:

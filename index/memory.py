@@ -90,7 +90,7 @@ class Memory:
         self._clock = clock
         self._budget = embed_budget
         self._texts = Texts(embedder.embed)
-        self._turns = Turns(self._texts, self.facts)
+        self._turns = Turns(self._texts, self.facts, self.catalog.saying)
         self._hot: Shelf[bytes] = Shelf(hot_bytes, len)
         self._pool = Pool(workers)
         self._pending: dict[str, Record] = {}
@@ -248,7 +248,7 @@ class Memory:
     async def twins(self, facts: Facts) -> list[str]:
         """The other entries of an answer's group, held here or not. Raises `StoreError`."""
         group = facts.group or facts.entry
-        held = await asyncio.to_thread(_members, self.catalog.slots(), group)
+        held = await asyncio.to_thread(self.catalog.members, group)
         told = await self.bodies.members(group) if self.bodies.shared else []
         return sorted({group, *held, *told} - {facts.entry})
 
@@ -263,7 +263,7 @@ class Memory:
         self.generation += 1
         return await self.forget(entries)
 
-    async def every(self) -> list[Slot]:
+    async def every(self) -> Iterable[Slot]:
         """All entries: those of RAM, or of the whole store where others write to it too.
 
         Raises `StoreError`.
@@ -325,7 +325,7 @@ class Memory:
 
     def sweep(self, now: float) -> list[str]:
         """Entries past their last use in any form."""
-        return [s.facts.entry for s in self.catalog.slots() if s.facts.gone <= now]
+        return self.catalog.gone(now)
 
     async def close(self) -> None:
         await self.settled()
@@ -396,8 +396,7 @@ class Memory:
 
     def _used(self, exact: Facts | None) -> float:
         """When an entry last answered somebody."""
-        slot = None if exact is None else self.catalog.slot(exact.entry)
-        return 0.0 if slot is None else slot.used
+        return 0.0 if exact is None else self.catalog.used(exact.entry)
 
     def _current(self, record: Record) -> Record | None:
         """What counts of what the store holds; takes over what another process wrote."""
@@ -476,7 +475,6 @@ class Memory:
         return None if _unreadable(embedded) else embedded.vector
 
     def _hold(self, record: Record) -> None:
-        self._turns.hold(record.facts)
         self.catalog.hold(record.facts)
         if record.vector is not None:
             self.catalog.place([record.facts], [record.vector])
@@ -484,7 +482,6 @@ class Memory:
     def _take(self, records: Iterable[Record]) -> None:
         """`_hold` for many; a store may hand out an entry twice, and the last counts."""
         for record in records:
-            self._turns.hold(record.facts)
             self.catalog.hold(record.facts)
         found = {r.facts.entry: (r.facts, r.vector) for r in records if r.vector is not None}
         self.catalog.place([f for f, _ in found.values()], [v for _, v in found.values()])
@@ -498,15 +495,10 @@ class Memory:
         for entry in gone:
             self._hot.pop(entry)
             self._pending.pop(entry, None)
-        for facts in self.catalog.drop(gone):
-            self._turns.drop(facts)
+        self.catalog.drop(gone)
 
 
 def _unreadable(embedded: Embedded) -> Reason | None:
     if embedded.unknown:
         return Reason.LANGUAGE
     return Reason.TRUNCATED if embedded.truncated else None
-
-
-def _members(slots: Iterable[Slot], group: str) -> list[str]:
-    return [slot.facts.entry for slot in slots if slot.facts.group == group]

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from index.finder import LEAST, Finder, key_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
 class Register:
     """Which entry has which number."""
 
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-        self._entries: list[str | None] = []
+    def __init__(self, reserve: int = LEAST) -> None:
+        self._numbers = Finder(reserve)
+        self._taken = bytearray()
         self._free: list[int] = []
         # Numbers given back, each with the turn in which it was.
         self._resting: deque[tuple[int, int]] = deque()
@@ -33,33 +35,42 @@ class Register:
         return len(self._numbers)
 
     def of(self, entry: str) -> int | None:
-        return self._numbers.get(entry)
+        key = key_of(entry)
+        return None if key is None else self._numbers.get(key)
 
     def entry(self, number: int) -> str | None:
         """Whose number it is; None where it is nobody's by now."""
-        return self._entries[number]
+        return self._numbers.key(number).hex() if self._taken[number] else None
 
     def take(self, entry: str) -> int:
-        """The entry's number, a new one where it has none yet."""
-        number = self._numbers.get(entry)
+        """The entry's number, a new one where it has none yet.
+
+        Raises `ValueError` where the name is not 32 hex digits.
+        """
+        key = key_of(entry)
+        if key is None:
+            raise ValueError(f"{entry!a} is not the name of an entry")
+        number = self._numbers.get(key)
         if number is not None:
             return number
         self._wake()
         if self._free:
             number = self._free.pop()
-            self._entries[number] = entry
         else:
-            number = len(self._entries)
-            self._entries.append(entry)
-        self._numbers[entry] = number
+            number = len(self._taken)
+            self._taken.append(0)
+        self._numbers.put(key, number)
+        self._taken[number] = 1
         return number
 
     def give(self, entry: str) -> None:
         """The entry is gone, and nothing finds its number any more."""
-        number = self._numbers.pop(entry, None)
-        if number is None:
+        key = key_of(entry)
+        number = None if key is None else self._numbers.get(key)
+        if key is None or number is None:
             return
-        self._entries[number] = None
+        self._taken[number] = 0
+        self._numbers.pop(key, number)
         with self._lock:
             self._resting.append((self._turn, number))
             self._turn += 1

@@ -39,19 +39,16 @@ class Means:
 class Turns:
     """Compares conversations, over the texts that were embedded lately and the answers kept."""
 
-    def __init__(self, texts: Texts, facts: Callable[[str], Facts | None]) -> None:
+    def __init__(
+        self,
+        texts: Texts,
+        facts: Callable[[str], Facts | None],
+        saying: Callable[[Turn], Facts | None],
+    ) -> None:
+        """`saying` finds the entry whose answer is what was said: a client may send it back."""
         self._texts = texts
         self._facts = facts
-        self._entries: dict[str, str] = {}
-
-    def hold(self, facts: Facts) -> None:
-        """An answer is kept: a client may send it back."""
-        if facts.said is not None:
-            self._entries[facts.said.rest] = facts.entry
-
-    def drop(self, facts: Facts) -> None:
-        if facts.said is not None and self._entries.get(facts.said.rest) == facts.entry:
-            del self._entries[facts.said.rest]
+        self._saying = saying
 
     def candidates(self, pairs: Sequence[tuple[str, float]]) -> list[Candidate]:
         """The entries of a search that are still there."""
@@ -130,7 +127,7 @@ class Turns:
 
     def _group(self, said: Turn) -> str | None:
         """The group of answers that this one belongs to, where it is one of those kept."""
-        facts = self._facts(self._entries.get(said.rest, ""))
+        facts = self._saying(said)
         return None if facts is None else facts.group or facts.entry
 
     def _score(self, ours: str, theirs: str, means: Means) -> float | None:

@@ -19,7 +19,7 @@ from proxy.tracing import trace
 from proxy.watching import Watching
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from admin_ui.console import Question, Selection, Taken, Warming
     from admin_ui.facts import Evidence, Overview
@@ -201,7 +201,7 @@ class HouseConsole:
         # A walk over a million entries takes a while: it must hold up nobody's hit.
         return await asyncio.to_thread(self._chosen, slots, wanted)
 
-    def _chosen(self, slots: list[Slot], wanted: Selection) -> list[Slot]:
+    def _chosen(self, slots: Iterable[Slot], wanted: Selection) -> list[Slot]:
         now, ids = time.time(), frozenset(wanted.ids)
         tenant = self._identity.tenant(wanted.tenant) if wanted.tenant else None
         user = None if wanted.user is None else self._identity.owners(b"", wanted.user).user

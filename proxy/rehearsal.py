@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from policies.category import Centroids
     from policies.lessons import Lessons, Prior
-    from policies.values import Candidate, CategoryRules, Rules, Vector
+    from policies.values import Candidate, CategoryRules, Rules, Turn, Vector
     from policies.verdicts import Lookup, Study
 
 # Labels that are folded in at once.
@@ -97,6 +97,7 @@ class Rehearsal:
     lessons: Lessons = field(init=False)
     _facts: dict[str, Facts] = field(default_factory=dict)
     _answers: dict[str, str] = field(default_factory=dict)
+    _said: dict[str, str] = field(default_factory=dict)
     _sizes: Counter[str] = field(default_factory=Counter)
     _spaces: Spaces = field(init=False)
     _used: dict[str, float] = field(default_factory=dict)
@@ -108,15 +109,13 @@ class Rehearsal:
     def __post_init__(self) -> None:
         self.lessons = lessons.blank(self.prior)
         self._texts = Texts(self.embed)
-        self._turns = Turns(self._texts, self._facts.get)
+        self._turns = Turns(self._texts, self._facts.get, self._saying)
         self._spaces = self._none()
         self._dice = random.Random(self.seed)  # noqa: S311 - repeatable on purpose
 
     def clear(self) -> None:
         """Forget every entry; what was learned stays."""
-        for facts in self._facts.values():
-            self._turns.drop(facts)
-        for held in (self._facts, self._answers, self._sizes, self._used):
+        for held in (self._facts, self._answers, self._said, self._sizes, self._used):
             held.clear()
         self._spaces = self._none()
 
@@ -187,6 +186,12 @@ class Rehearsal:
             fault=fault,
         )
 
+    def _saying(self, said: Turn) -> Facts | None:
+        """The entry whose answer is what was said, the last of several."""
+        facts = self._facts.get(self._said.get(said.rest, ""))
+        same = facts is not None and facts.said is not None and facts.said.rest == said.rest
+        return facts if same else None
+
     def _none(self) -> Spaces:
         return Spaces(Register(), self.dimension, storage="float32")
 
@@ -225,10 +230,9 @@ class Rehearsal:
             before=context.kept(query.before),
             said=answer.said,
         )
-        if entry in self._facts:
-            self._turns.drop(self._facts[entry])
         self._facts[entry] = facts
-        self._turns.hold(facts)
+        if facts.said is not None:
+            self._said[facts.said.rest] = entry
         self._answers[entry], self._used[entry] = asked.answer, asked.at
         if found.fault is None:
             self._search(facts, asked.vector)

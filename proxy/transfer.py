@@ -41,6 +41,7 @@ _FACTS = TypeAdapter(Facts)
 _NAMES = frozenset(field.name for field in fields(Facts))
 _BY_NAME: dict[str, Dialect] = {dialect.name: dialect for dialect in DIALECTS}
 _HEX = "[0-9a-f]{32}"
+_MOST = 2.0**53
 _ID = re.compile(_HEX)
 _OWNER = re.compile(f"everyone|{_HEX}(?::{_HEX})?")
 # How far from 1 a vector's length may be: rounding only.
@@ -199,8 +200,9 @@ def _faults(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "dialect", f"must be one of {', '.join(_BY_NAME)}"
     if not 0 <= facts.stored <= facts.expires <= facts.gone:
         yield "stored", "stored, expires and gone must be Unix times in this order"
-    if min(facts.size, facts.tokens_in, facts.tokens_out, facts.cost_ms) < 0:
-        yield "size", "size, tokens_in, tokens_out and cost_ms must not be below 0"
+    numbers = (facts.size, facts.tokens_in, facts.tokens_out, facts.cost_ms)
+    if min(numbers) < 0 or max(numbers) > _MOST:
+        yield "size", "size, tokens_in, tokens_out and cost_ms must be from 0 to 2^53"
     if len(facts.labels) > MOST_LABELS or not all(0 <= score <= 1 for score, _ in facts.labels):
         yield (
             "labels",

@@ -57,9 +57,10 @@ EGG = "How long do I boil an egg?"
 EGGS = "How long do I boil two eggs?"
 _NAMES = count()
 
-# What RAM holds of an entry besides its answer: 2 KiB, and its 64 numbers, of twelve bits each in
-# the rows (with their factor, home and mark) and of four in the lists (with their name).
-RAM = 2_048 + (64 + 32 + 4 + 4 + 8) + (32 + 8)
+# What RAM holds of an entry besides answer and question: its row, 85 bytes of packed facts, both
+# tags as JSON, and its 64 numbers, of twelve bits each in the rows (with their factor, home and
+# mark) and of four in the lists (with their name).
+RAM = 144 + 85 + len('{"tags":["a","b"]}') + (64 + 32 + 4 + 4 + 8) + (32 + 8)
 
 
 async def body_of(memory: Memory, facts: Facts) -> bytes | None:
@@ -257,7 +258,7 @@ async def test_kept_is_found_read_and_durable(stores: Stores, embedder: Scripted
         near = await find(memory, ask(EGGS))
         assert [c.facts for c in near.near] == [kept]
         assert 0.5 < near.near[0].score < 1
-        assert (len(memory), memory.size) == (1, 10 + RAM)
+        assert (len(memory), memory.size) == (1, 10 + RAM + len(EGG))
         memory = await restarted(memory, stores, embedder)
     await memory.close()
 
@@ -272,7 +273,7 @@ async def test_a_replaced_entry_serves_the_new_body(stores: Stores, embedder: Sc
         assert found.exact == new
         assert await body_of(memory, new) == b"new!"
         assert [c.facts for c in (await find(memory, ask(EGGS))).near] == [new]
-        assert (len(memory), memory.size) == (1, 4 + RAM)
+        assert (len(memory), memory.size) == (1, 4 + RAM + len(EGG))
         memory = await restarted(memory, stores, embedder)
     await memory.close()
 
@@ -287,7 +288,7 @@ async def test_forgotten_is_gone_everywhere(stores: Stores, embedder: Scripted) 
         assert found.exact is None
         assert [c.facts for c in found.near] == [stays]
         assert await body_of(memory, gone) is None
-        assert (len(memory), memory.size) == (1, stays.size + RAM)
+        assert (len(memory), memory.size) == (1, stays.size + RAM + len(EGGS))
         memory = await restarted(memory, stores, embedder)
     assert await memory.forget([]) == 0
     await memory.close()
@@ -859,20 +860,20 @@ async def test_what_eviction_weighs(memory: Memory) -> None:
     a = await keep(memory, ask("a b"), stored=100.0, size=5)
     b = await keep(memory, ask("c d"), stored=200.0, size=7, category="x")
     assert memory.held() == [
-        Held(a.entry, "default", 5 + RAM, 100.0),
-        Held(b.entry, "x", 7 + RAM, 200.0),
+        Held(a.entry, "default", 5 + RAM + 3, 100.0),
+        Held(b.entry, "x", 7 + RAM + 3, 200.0),
     ]
     assert memory.counts == {"default": 1, "x": 1}
     memory.touch(a.entry, 300.0, 50)
     memory.touch(a.entry, 310.0, 50)
     memory.touch("0" * 32, 300.0, 50)
     assert [(h.entry, h.used) for h in memory.held()] == [(a.entry, 310.0), (b.entry, 200.0)]
-    slot = memory.catalog.slots()[0]
+    slot = next(memory.catalog.slots())
     assert (slot.facts, slot.hits, slot.tokens_saved) == (a, 2, 100)
     await keep(memory, ask("c d"), stored=400.0, size=9)
     await keep(memory, ask("a b"), stored=305.0, size=5)
     assert {h.entry: h.used for h in memory.held()} == {a.entry: 310.0, b.entry: 400.0}
-    assert memory.size == 14 + 2 * RAM
+    assert memory.size == 14 + 2 * (RAM + 3)
 
 
 async def test_sweep_names_what_is_past_its_last_use(memory: Memory) -> None:
@@ -896,7 +897,7 @@ async def test_loading_takes_repeats_once(embedder: Scripted) -> None:
     memory = Memory(embedder, bodies)
     seen: list[int] = []
     assert await memory.load(seen.append) == 2
-    assert (len(memory), memory.size, seen) == (1, 10 + RAM, [])
+    assert (len(memory), memory.size, seen) == (1, 10 + RAM + len(EGG), [])
     assert len((await find(memory, ask(EGGS))).near) == 1
     await memory.close()
 
@@ -943,7 +944,8 @@ async def test_everything_at_once(memory: Memory) -> None:
 
     await asyncio.gather(*[visitor(seed) for seed in range(0, 80, 2)])
     await memory.settled()
-    assert memory.size == (10 + RAM) * len(memory)
+    texts = [slot.facts.text for slot in memory.catalog.slots()]
+    assert memory.size == (10 + RAM) * len(memory) + sum(map(len, texts))
     assert memory._pending == {}
     (space,) = memory.catalog.spaces.every()
     assert len(space) == len(memory)

@@ -26,18 +26,24 @@ def made(**options: object) -> Spaces:
     return Spaces(Register(), DIMENSION, **options)  # type: ignore[arg-type]
 
 
+def called(name: str) -> str:
+    """An entry's name: 32 hex digits."""
+    return name.encode().hex().zfill(32)
+
+
 def names(spaces: Spaces, space: str, query: np.ndarray, k: int = 10) -> list[str]:
     found = spaces.within(space)
-    return [] if found is None else [entry for entry, _ in found.search(query, k)]
+    found_names = [] if found is None else found.search(query, k)
+    return [bytes.fromhex(entry).lstrip(b"\0").decode() for entry, _ in found_names]
 
 
 def test_entries_are_found_in_their_own_space() -> None:
     """A search sees the entries of its space, best first, and those of no other."""
     spaces, rows = made(), drawn(4)
-    spaces.put_many(["a", "b"], "one", rows[:2])
-    spaces.put("c", "two", rows[2])
+    spaces.put_many([called("a"), called("b")], "one", rows[:2])
+    spaces.put(called("c"), "two", rows[2])
     (first, score), *_ = spaces.within("one").search(rows[1], 5)  # type: ignore[union-attr]
-    assert (first, score) == ("b", 1.0)
+    assert (first, score) == (called("b"), 1.0)
     assert sorted(names(spaces, "one", rows[2])) == ["a", "b"]
     assert names(spaces, "two", rows[0]) == ["c"]
     assert (spaces.within("three"), len(spaces), [len(s) for s in spaces.every()]) == (
@@ -50,19 +56,19 @@ def test_entries_are_found_in_their_own_space() -> None:
 def test_an_entry_moves() -> None:
     """Put into another space an entry leaves the first, which goes when it was the last there."""
     spaces, rows = made(), drawn(3)
-    spaces.put_many(["a", "b"], "one", rows[:2])
-    spaces.put("a", "two", rows[2])
+    spaces.put_many([called("a"), called("b")], "one", rows[:2])
+    spaces.put(called("a"), "two", rows[2])
     assert (names(spaces, "one", rows[0]), names(spaces, "two", rows[0])) == (["b"], ["a"])
-    spaces.put("b", "two", rows[1])
+    spaces.put(called("b"), "two", rows[1])
     assert (spaces.within("one"), sorted(names(spaces, "two", rows[0]))) == (None, ["a", "b"])
 
 
 def test_removed_is_not_found() -> None:
     """Removed entries go from wherever they are; unknown ones and empty spaces are no matter."""
     spaces, rows = made(), drawn(3)
-    spaces.put_many(["a", "b"], "one", rows[:2])
-    spaces.put("c", "two", rows[2])
-    spaces.remove(["a", "c", "unknown"])
+    spaces.put_many([called("a"), called("b")], "one", rows[:2])
+    spaces.put(called("c"), "two", rows[2])
+    spaces.remove([called("a"), called("c"), called("u"), "unknown"])
     spaces.remove([])
     assert (names(spaces, "one", rows[0]), spaces.within("two"), len(spaces)) == (["b"], None, 1)
 
@@ -72,9 +78,9 @@ def test_an_entry_beyond_the_reserve_is_unknown_until_put() -> None:
     register = Register()
     spaces = Spaces(register, DIMENSION, reserve=2)
     for entry in "abcde":
-        register.take(entry)
-    spaces.remove(["e"])
-    spaces.put("e", "one", drawn(1)[0])
+        register.take(called(entry))
+    spaces.remove([called("e")])
+    spaces.put(called("e"), "one", drawn(1)[0])
     assert names(spaces, "one", drawn(1)[0]) == ["e"]
 
 
@@ -82,17 +88,17 @@ def test_only_the_crowded_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A space that wants to grow is named until it has grown, others never."""
     monkeypatch.setattr(module, "Space", partial(Space, flat_most=50))
     spaces, rows = made(), drawn(140)
-    spaces.put_many([f"a{n}" for n in range(60)], "one", rows[:60])
-    spaces.put_many([f"b{n}" for n in range(40)], "two", rows[60:100])
+    spaces.put_many([called(f"a{n}") for n in range(60)], "one", rows[:60])
+    spaces.put_many([called(f"b{n}") for n in range(40)], "two", rows[60:100])
     for _ in range(2):
         (crowded,) = spaces.crowded()
         assert len(crowded) == 60
     crowded.grow()
     assert spaces.crowded() == []
-    spaces.put_many([f"a{n}" for n in range(60, 100)], "one", rows[100:])
+    spaces.put_many([called(f"a{n}") for n in range(60, 100)], "one", rows[100:])
     (again,) = spaces.crowded()
     assert again is crowded
-    spaces.remove([f"a{n}" for n in range(100)])
+    spaces.remove([called(f"a{n}") for n in range(100)])
     assert spaces.crowded() == []
 
 
@@ -107,7 +113,7 @@ def test_no_score_is_told_of_another_entry(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(module, "Space", partial(Space, flat_most=50))
     register, rows = Register(), drawn(3_000)
     spaces = Spaces(register, DIMENSION, storage="float32")
-    spaces.put_many([str(n) for n in range(200)], "one", rows[:200])
+    spaces.put_many([f"{n:032}" for n in range(200)], "one", rows[:200])
     (found,) = spaces.every()
     over = threading.Event()
 
@@ -129,9 +135,9 @@ def test_no_score_is_told_of_another_entry(monkeypatch: pytest.MonkeyPatch) -> N
     with ThreadPoolExecutor(3) as pool:
         jobs = [pool.submit(search, 11), pool.submit(search, 12), pool.submit(grow)]
         for n in range(200, 3_000):
-            spaces.put(str(n), "one", rows[n])
-            spaces.remove([str(n - 200)])
-            register.give(str(n - 200))
+            spaces.put(f"{n:032}", "one", rows[n])
+            spaces.remove([f"{n - 200:032}"])
+            register.give(f"{n - 200:032}")
         over.set()
         assert all(job.result(60) > 0 for job in jobs)
-    assert len(register._entries) < 1_000
+    assert len(register._taken) < 1_000
