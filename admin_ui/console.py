@@ -148,6 +148,9 @@ class Entries(Protocol):
     async def purge(self, selection: Selection, *, dry_run: bool, limit: int | None = None) -> int:
         """How many entries are (or would be) removed, at most `limit` of them."""
 
+    async def traces(self, selection: Selection) -> int:
+        """How many requests of an end user are written down, which go with a purge of theirs."""
+
     def untold(self, selection: Selection) -> tuple[str, ...]:
         """What may be left of whom a selection means after its purge, in plain words."""
 

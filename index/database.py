@@ -66,6 +66,8 @@ def connect(path: Path, layout: Layout) -> sqlite3.Connection:
         _recognise(connection, path, layout)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        # What is deleted is overwritten: people may ask for that, and for a proof of it.
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
         _bring_up_to_date(connection, layout)
     except (sqlite3.Error, StoreError) as error:

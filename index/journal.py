@@ -15,12 +15,12 @@ from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from index import database, rollups
+from index import database, erasing, rollups
 from index.sifting import COLUMNS, Sifted, decision, sift
 from policies.record import Comparison, Decision, Filter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from index.rollups import Rollup
@@ -84,6 +84,7 @@ LAYOUT = database.Layout(
             "CREATE INDEX decisions_reasons ON decisions (reason)",
             rollups.TABLE,
         ),
+        erasing.STEP,
     ),
 )
 _MARKS = ", ".join("?" * len(Decision._fields))
@@ -247,6 +248,20 @@ class Journal:
         await self.flush()
         return await self._ask(lambda db: rollups.since(db, span, since))
 
+    async def of_user(self, user: str) -> int:
+        """How many requests of an end user, by digest, are written down. Raises `StoreError`."""
+        await self.flush()
+        return await self._ask(lambda db: erasing.count(db, user))
+
+    async def erase(self, user: str, entries: Iterable[str]) -> int:
+        """Take out an end user's requests, by digest (empty: nobody's), and what others quote of
+        the entries; how many went. Raises `StoreError`."""
+        await self.flush()
+        erased = frozenset(entries)
+        held = [erasing.fresh(row, user, erased) for row in self._ring]
+        self._ring = deque((row for row in held if row is not None), maxlen=RING)
+        return await asyncio.to_thread(self._erase, user, erased)
+
     async def flush(self) -> None:
         """Return when what was recorded so far is written, or could not be."""
         await asyncio.to_thread(self._drain)
@@ -382,6 +397,25 @@ class Journal:
             except (sqlite3.Error, UnicodeEncodeError) as error:
                 database.roll_back(self._writer)
                 raise database.fault(LAYOUT.what, self.path, error) from error
+
+    def _erase(self, user: str, entries: frozenset[str]) -> int:
+        went = 0
+        start: int | None = 0
+        while start is not None:
+            with self._writing:
+                db = self._writer
+                try:
+                    db.execute("BEGIN IMMEDIATE")
+                    if start == 0:
+                        went = erasing.own(db, user)
+                        erasing.remember(db, entries)
+                    start = erasing.quotes(db, start) if entries else None
+                    db.execute("COMMIT")
+                except sqlite3.Error as error:
+                    database.roll_back(db)
+                    raise database.fault(LAYOUT.what, self.path, error) from error
+                self._rows -= went if start is None else 0
+        return went
 
     async def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         return await asyncio.to_thread(self._answer, question)

@@ -144,6 +144,7 @@ def _rest(facts: Facts) -> bytes:
         "tags": facts.tags,
         "pace": facts.pace,
         "group": facts.group,
+        "user": facts.user,
         "labels": facts.labels,
         "before": [_turn(turn) for turn in facts.before],
         "said": _turn(facts.said) if facts.said is not None and not _said(facts.said) else None,

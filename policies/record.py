@@ -18,7 +18,7 @@ class Decision(NamedTuple):
     `would` names the entry that would have been served had the request not been forwarded on
     purpose. `collapsed`: the answer is that of another request's call. `evidence` is JSON: the
     candidates that were refused, and how alike earlier turns were. `upstream_id` is the name that
-    upstream gave its own answer.
+    upstream gave its own answer. `user` is the end user's digest, where the request named one.
     """
 
     id: int
@@ -53,6 +53,7 @@ class Decision(NamedTuple):
     collapsed: bool = False
     evidence: str = ""
     upstream_id: str = ""
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)

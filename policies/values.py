@@ -155,7 +155,8 @@ class Facts:
     the founder of the entry's answer group (empty: alone); `labels` are its own record, newest
     last: how similar a prompt was, and whether its fresh answer was the same. `before` are the
     earlier turns of the conversation that the entry was kept for, `said` is the answer as the
-    turn that clients send back; None where it is more than text.
+    turn that clients send back; None where it is more than text. `user` is the digest of the end
+    user whose request it answered first, empty where none was named.
     """
 
     entry: str
@@ -183,6 +184,7 @@ class Facts:
     labels: tuple[tuple[float, bool], ...] = ()
     before: tuple[Turn, ...] = ()
     said: Turn | None = None
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)

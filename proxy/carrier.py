@@ -23,9 +23,11 @@ _TIMEOUT = httpx.Timeout(300.0, connect=3.0)
 
 
 class Cleared(NamedTuple):
-    """How many entries were removed, and what may be left that no selection reaches."""
+    """How many entries were removed and requests taken out of the log, and what may be left that
+    no selection reaches."""
 
     removed: int
+    decisions: int
     untold: list[str]
 
 
@@ -40,13 +42,13 @@ class Carrier(Admin):
         """Remove what a selection means, some thousand at a time."""
         body = {"selection": selection, "dry_run": False, "limit": CLEARED}
         told = self._purged(body)
-        removed = told.removed
+        removed, decisions = told.removed, told.decisions
         while told.removed == CLEARED:
             report("removing entries", min(0.99, removed / max(1, total)))
             told = self._purged(body)
-            removed += told.removed
+            removed, decisions = removed + told.removed, decisions + told.decisions
         report("removing entries", 1.0)
-        return Cleared(removed, told.untold)
+        return Cleared(removed, decisions, told.untold)
 
     @contextmanager
     def export(
@@ -78,7 +80,9 @@ class Carrier(Admin):
     def _purged(self, body: dict[str, Any]) -> Cleared:
         with self._stream("POST", "/api/entries/purge", json=body) as answer:
             told = _read(answer)
-        return Cleared(int(told["removed"]), list(told.get("untold", ())))
+        return Cleared(
+            int(told["removed"]), int(told.get("decisions", 0)), list(told.get("untold", ()))
+        )
 
     @contextmanager
     def _stream(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from admin_ui.console import Found
+from admin_ui.console import Found, Selection
 from admin_ui.facts import Estimate
 from index.journal import VERDICTS
 from proxy import counting
@@ -21,7 +21,7 @@ from proxy.watching import Watching
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
-    from admin_ui.console import Question, Selection, Taken, Warming
+    from admin_ui.console import Question, Taken, Warming
     from admin_ui.facts import Evidence, Overview
     from index.catalog import Slot
     from policies.record import Comparison, Decision, Filter
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 # What no selection by end user reaches: nothing there says whose it is.
 UNTOLD = (
-    "entries that are not shared per user (`share: user`) hold no name of an end user",
-    "the journal's rows hold none either: prompts stay there until newer rows push them out",
+    "requests that named no end user cannot be told from one another's",
+    "other replicas' journals: ask each of them",
     "sessions count their turns for 30 days under digests that name nobody, in RAM with texts",
 )
 
@@ -114,7 +114,13 @@ class HouseConsole:
         chosen = [slot.facts.entry for slot in await self._selected(selection)][:limit]
         if not dry_run:
             await self._engine.memory.purge(chosen)
+            if selection.user is not None:
+                await self._engine.journal.erase(self._told_of(selection), chosen)
         return len(chosen)
+
+    async def traces(self, selection: Selection) -> int:
+        user = self._told_of(selection)
+        return await self._engine.journal.of_user(user) if user else 0
 
     def untold(self, selection: Selection) -> tuple[str, ...]:
         return UNTOLD if selection.user is not None else ()
@@ -201,6 +207,11 @@ class HouseConsole:
         # A walk over a million entries takes a while: it must hold up nobody's hit.
         return await asyncio.to_thread(self._chosen, slots, wanted)
 
+    def _told_of(self, selection: Selection) -> str:
+        """The digest of an end user all of whose traces are meant; empty where a part is."""
+        alone = selection == Selection(user=selection.user)
+        return self._identity.owners(b"", selection.user).user or "" if alone else ""
+
     def _chosen(self, slots: Iterable[Slot], wanted: Selection) -> list[Slot]:
         now, ids = time.time(), frozenset(wanted.ids)
         tenant = self._identity.tenant(wanted.tenant) if wanted.tenant else None
@@ -213,7 +224,7 @@ class HouseConsole:
                 and (wanted.tag is None or wanted.tag in facts.tags)
                 and (wanted.category is None or facts.category == wanted.category)
                 and (tenant is None or facts.owner in (tenant, wanted.tenant))
-                and (user is None or facts.owner.partition(":")[2] == user)
+                and (user is None or user in (facts.user, facts.owner.partition(":")[2]))
                 and (wanted.model is None or facts.model == wanted.model)
                 and (wanted.older_than is None or now - facts.stored > wanted.older_than)
                 and (needle is None or needle in facts.text.casefold())

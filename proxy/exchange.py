@@ -268,6 +268,7 @@ class Trail:
             self.collapsed,
             weighed,
             self.upstream_id,
+            query.owners.user or "",
         )
 
 

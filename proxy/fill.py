@@ -375,6 +375,7 @@ def _facts(errand: Errand, place: Place, now: float, expires: float, gone: float
         size=0,
         has_usage=ask.form.usage,
         tags=query.directives.tags,
+        user=query.owners.user or "",
     )
 
 

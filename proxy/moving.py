@@ -76,13 +76,14 @@ def purge(
     if not dry_run:
         with bar() as report:
             told = proxy.clear(chosen, told.removed, report)
-    OUT.print(f"{_entries(told.removed)} {'would be removed' if dry_run else 'removed'}.")
+    also = f" and {_requests(told.decisions)} of the log" if "user" in chosen else ""
+    OUT.print(f"{_entries(told.removed)}{also} {'would be removed' if dry_run else 'removed'}.")
     for said in told.untold:
         ERR.print(f"note: {said}", style="yellow")
     if "user" in chosen and not dry_run:
-        left = proxy.count(chosen).removed
-        OUT.print(f"{_entries(left)} of this user left.")
-        raise SystemExit(1 if left else 0)
+        left = proxy.count(chosen)
+        OUT.print(f"{_entries(left.removed)} and {_requests(left.decisions)} of this user left.")
+        raise SystemExit(1 if left.removed or left.decisions else 0)
 
 
 @click.command()
@@ -397,3 +398,7 @@ def _fresh(file: Path, *, force: bool) -> Iterator[IO[bytes]]:
 
 def _entries(count: int) -> str:
     return f"{count} {'entry' if count == 1 else 'entries'}"
+
+
+def _requests(count: int) -> str:
+    return f"{count} {'request' if count == 1 else 'requests'}"

@@ -188,12 +188,15 @@ def _facts(given: Any) -> Facts:
 def _faults(facts: Facts) -> Iterator[tuple[str, str]]:
     """What no type can say of facts: key and what is allowed."""
     ids = "must be 32 hex digits"
-    if not _ID.fullmatch(facts.entry):
-        yield "entry", ids
-    if not _ID.fullmatch(facts.space):
-        yield "space", ids
-    if facts.group and not _ID.fullmatch(facts.group):
-        yield "group", f"{ids}, or empty"
+    for name, also in (
+        ("entry", ""),
+        ("space", ""),
+        ("group", ", or empty"),
+        ("user", ", or empty"),
+    ):
+        given = getattr(facts, name)
+        if not (_ID.fullmatch(given) or (also and not given)):
+            yield name, ids + also
     if not _OWNER.fullmatch(facts.owner):
         yield "owner", f"must be everyone, {ids[8:]}, or two of them with a colon between"
     if facts.dialect not in _BY_NAME:

@@ -83,6 +83,7 @@ class Removed(BaseModel):
 
 
 class Purged(Removed):
+    decisions: int = Field(0, description="Requests of the end user taken out of the log.")
     untold: list[str] = Field([], description="What cannot be told apart, and so may be left.")
 
 
@@ -140,8 +141,14 @@ async def forget(console: Asked, entry: Annotated[str, Path(pattern=ENTRY_ID)]) 
 )
 async def purge(console: Asked, body: PurgeBody) -> Purged:
     chosen = body.selection.chosen()
+    decisions = await console.traces(chosen)
     removed = await console.purge(chosen, dry_run=body.dry_run, limit=body.limit)
-    return Purged(removed=removed, dry_run=body.dry_run, untold=list(console.untold(chosen)))
+    return Purged(
+        removed=removed,
+        dry_run=body.dry_run,
+        decisions=decisions,
+        untold=list(console.untold(chosen)),
+    )
 
 
 @router.get(

@@ -91,6 +91,9 @@ class FakeConsole:
             self.kept = [entry for entry in self.kept if entry not in found]
         return len(found)
 
+    async def traces(self, selection: Selection) -> int:
+        return 0 if selection.user is None else 3
+
     def untold(self, selection: Selection) -> tuple[str, ...]:
         return () if selection.user is None else ("what the journal holds",)
 

@@ -40,6 +40,7 @@ FACTS = Facts(
     labels=((0.9375, True), (0.5, False)),
     before=(Turn("user", "digest", "Was kostet\n„das“?", 3), Turn("assistant", length=7)),
     said=Turn("assistant", "other", "zwölf", 5),
+    user="d" * 32,
 )
 RECORD = Record(FACTS, b"\x00\xffbody", np.array([0.6, -0.8], dtype=np.float32))
 
@@ -151,13 +152,13 @@ def test_facts_from_before_a_field_are_read() -> None:
 
     sealed = seal(RECORD)
     older = orjson.loads(sealed.facts[13:])
-    for later in ("pace", "group", "labels", "before", "said"):
+    for later in ("pace", "group", "labels", "before", "said", "user"):
         del older[later]
     rest = sealed.facts[5:13] + orjson.dumps(older)
     facts = sealed.facts[:1] + crc32(rest).to_bytes(4, "little") + rest
     back = unseal(ENTRY, Sealed(facts, sealed.vector, sealed.body))
     assert back is not None
-    assert back.facts == replace(FACTS, pace=(), group="", labels=(), before=(), said=None)
+    assert back.facts == replace(FACTS, pace=(), group="", labels=(), before=(), said=None, user="")
 
 
 def test_a_record_under_another_name_is_absence() -> None:

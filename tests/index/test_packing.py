@@ -42,6 +42,7 @@ FULL = replace(
     labels=((0.9312, True), (0.88, False)),
     before=(Turn("user", text="What is Rome?"), answered("A city."), Turn("tool", "x", "y", 3)),
     said=answered("Eight minutes."),
+    user="d" * 32,
 )
 KINDS = {7: Kind.of(PLAIN), 8: Kind.of(FULL)}
 

@@ -273,21 +273,34 @@ def test_a_wrong_import_is_one_line(
 
 
 def test_a_user_is_erased(house: House, ask: Likewise) -> None:
-    """What is shared per user goes, under every key, nobody else's; what is left is told."""
+    """What was kept or written down for a user goes, under every key, and nobody else's."""
     mine = "What is my account balance?"
     for key in (KEY, "sk-2"):
         house.chat(mine, key, user="ann")
     house.chat(mine, KEY, user="bob")
     house.chat(SKY, KEY, user="ann")
     code, out, err = ask("purge", "--user", "ann", "--dry-run")
-    assert (code, out) == (0, "2 entries would be removed.\n")
+    assert (code, out) == (0, "3 entries and 3 requests of the log would be removed.\n")
     assert len(err.splitlines()) == 3
     code, out, err = ask("purge", "--user", "ann")
-    assert (code, out) == (0, "2 entries removed.\n0 entries of this user left.\n")
-    assert "the journal's rows hold none either" in err
+    removed, left = out.splitlines()
+    assert (code, removed) == (0, "3 entries and 3 requests of the log removed.")
+    assert left == "0 entries and 0 requests of this user left."
+    assert "named no end user" in err
     assert not hit(house, mine, user="ann")
     assert hit(house, mine, user="bob")
-    assert hit(house, SKY, user="ann")
+    assert not hit(house, SKY, user="ann")
+
+
+def test_others_keep_their_log_without_a_users_words(house: House, ask: Likewise) -> None:
+    """A request that was answered from an erased entry stays, and quotes it no longer."""
+    house.chat("Why is the sky blue?", KEY, user="ann")
+    met = house.chat("why is the sky blue", KEY, user="bob")
+    assert met.headers["x-likewise-match"] == "semantic"
+    assert house.decision(met)["matched"] == "Why is the sky blue?"
+    assert ask("purge", "--user", "ann")[0] == 0
+    row = house.decision(met)
+    assert (row["prompt"], row["matched"]) == ("why is the sky blue", "")
 
 
 def test_what_is_left_of_a_user_is_exit_code_1(
@@ -297,9 +310,11 @@ def test_what_is_left_of_a_user_is_exit_code_1(
     from proxy.carrier import Carrier, Cleared  # noqa: PLC0415 - where the command finds it
 
     house.chat("What is my account balance?", KEY, user="ann")
-    monkeypatch.setattr(Carrier, "clear", lambda *_: Cleared(1, []))
+    monkeypatch.setattr(Carrier, "clear", lambda *_: Cleared(1, 1, []))
     code, out, _ = ask("purge", "--user", "ann")
-    assert (code, out) == (1, "1 entry removed.\n1 entry of this user left.\n")
+    removed, left = out.splitlines()
+    assert (code, removed) == (1, "1 entry and 1 request of the log removed.")
+    assert left == "1 entry and 1 request of this user left."
 
 
 # --- backup
