@@ -25,6 +25,8 @@ Numbers: TypeAlias = NDArray[np.int32]
 RESERVE = 65_536
 # A unit vector's product with itself misses 1 by less than this.
 ROUNDING = 1e-6
+# What storage rounds off brings no vector's product with itself down to this.
+ALMOST = 0.99
 # Rows decoded at once: they stay in the processor's cache.
 CHUNK = 512
 STORAGES = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
@@ -88,7 +90,7 @@ class Vectors:
         """Cosines as well as the first byte of each number tells: enough to choose by."""
         query = np.ascontiguousarray(query, np.float32)
         parts = [self._products(query, part) for part in _parts(numbers)]
-        found = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+        found = np.concatenate(parts) if len(parts) != 1 else parts[0]
         found *= self._scale.take(numbers)
         return found * np.float32(STEPS) if self.storage == "int8" else found
 
@@ -100,12 +102,11 @@ class Vectors:
         """
         query = np.ascontiguousarray(query, np.float32)
         parts = [_inner(query, self.rows(part)) for part in _parts(numbers)]
-        found = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+        found = np.concatenate(parts) if len(parts) != 1 else parts[0]
         # Not `clip`: what is no number is near nothing.
-        found = np.where(found > 0, found, np.float32(0))
-        most = np.float32(1 if self.storage != "int8" else 1 - ROUNDING)
-        found = np.where(found > 1 - ROUNDING, most, found)
-        if np.isfinite(query).all():
+        found[~(found > 0)] = 0
+        if found.size and found.max() > ALMOST:
+            found[found > 1 - ROUNDING] = 1 if self.storage != "int8" else 1 - ROUNDING
             codes, rests, _ = self._encode(query.reshape(1, -1))
             found[self.marks.take(numbers) == _marks(codes, rests)[0]] = 1
         return found
@@ -172,6 +173,9 @@ def _halves(paired: NDArray[np.uint8], dimension: int) -> Vector:
 
 
 def _parts(numbers: Numbers) -> list[Numbers]:
+    """At least one, which may be empty."""
+    if len(numbers) <= CHUNK:
+        return [numbers]
     return [numbers[start : start + CHUNK] for start in range(0, len(numbers), CHUNK)]
 
 
