@@ -41,6 +41,8 @@ TOLD = Told(LOG)
 # Labels after which the model is fitted again, and seconds after which fewer will do.
 BATCH, PATIENCE = 50, 10.0
 SAVE_SECONDS = 60.0
+# Labels that wait for a journal that cannot be written.
+ROWS = 10_000
 # Served hits whose features are remembered, should their caller call them wrong.
 SERVED = 5_000
 # Verdicts of one caller that may teach: a flood of them must not speak for all.
@@ -257,8 +259,14 @@ class Learner:
             before = replace(self.lessons, noise=self._noise)
             aim = Aim.of(self._rules())
             self.lessons = await asyncio.to_thread(lessons.learn, before, new, aim)
-        if rows:
+        if not rows:
+            return
+        try:
             await self._journal.compared(rows)
+        except StoreError:
+            # They wait for the next time, the newest of them.
+            self._rows = [*rows, *self._rows][-ROWS:]
+            raise
 
     async def forget(self, category: str) -> None:
         """Forget what one category taught. Raises `StoreError`."""

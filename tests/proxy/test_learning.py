@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from index.embedders.hashing import HashingEmbedder
+from index.errors import StoreError
 from index.journal import Journal
 from index.memory import Memory
 from index.stores.memory import MemoryBodies
@@ -152,6 +153,28 @@ async def test_a_label_goes_to_the_neighbours_own_record(bed: Bed) -> None:
     assert bed.now(2).labels == bed.now(3).labels == ()
     assert await bed.rows() == [(3, True), (2, False)]
     assert [label.same for label in bed.learner.lessons.labels] == [False, True]
+
+
+async def test_labels_wait_for_a_journal_that_refuses(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be written is written later, in order and once; what ran over is the oldest."""
+    monkeypatch.setattr(learning, "ROWS", 2)
+    neighbour = await bed.keep(1, "yes")
+    with monkeypatch.context() as full:
+        full.setattr(bed.journal, "compared", refusing)
+        for number in (2, 3, 4):
+            await bed.compare(number, "no", study(neighbour, 0.9))
+            with pytest.raises(StoreError, match="full"):
+                await bed.learner.fold()
+    assert len(bed.learner.lessons.labels) == 3
+    await bed.compare(5, "yes", study(neighbour, 0.9))
+    for _ in range(2):
+        assert await bed.rows() == [(5, True), (4, False), (3, False)]
+
+
+async def refusing(_rows: object) -> None:
+    raise StoreError("journal: the disk is full")
 
 
 async def test_equal_answers_join_one_group(bed: Bed) -> None:
