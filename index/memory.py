@@ -23,6 +23,7 @@ from index.amending import Change, alike
 from index.catalog import Catalog, Slot
 from index.errors import EmbedderError, MemoryFault, StoreError
 from index.faults import Faults, Told
+from index.loading import Loading
 from index.pool import Pool
 from index.ports import Record
 from index.shelf import Shelf
@@ -45,8 +46,9 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("likewise.memory")
 
-# Entries of the store that are taken in together.
-BATCH = 1_000
+# Entries of the store that are taken in together: a few milliseconds, between which others have
+# their turn.
+BATCH = 64
 # How long a request may wait for its embedding before it goes on without.
 EMBED_BUDGET = 0.25
 
@@ -96,6 +98,8 @@ class Memory:
         self._pending: dict[str, Record] = {}
         self._amends: Counter[str] = Counter()
         self._writes: dict[asyncio.Task[Any], str] = {}
+        self.loading = Loading()
+        self._growing = asyncio.Lock()
 
     def __len__(self) -> int:
         return len(self.catalog)
@@ -186,12 +190,14 @@ class Memory:
         return record
 
     async def recall(self, entry: str) -> Facts | None:
-        """The facts under that key, from the store where others write to it too.
+        """The facts under that key, from the store where others write to it too or RAM lacks some.
 
         Raises `StoreError`.
         """
-        if not self.bodies.shared or entry in self._pending:
-            return self.facts(entry)
+        known = self.facts(entry)
+        told = known is not None or not self.loading.awaits(entry)
+        if entry in self._pending or (told and not self.bodies.shared):
+            return known
         record = await self.bodies.read(entry)
         record = None if record is None else self._current(record)
         return None if record is None else record.facts
@@ -205,6 +211,7 @@ class Memory:
         """
         facts = replace(facts, embedding=self.embedder.id if meaning else "")
         record = Record(facts, body, vector)
+        self.loading.keep(facts.entry)
         self._hold(record)
         if not self.bodies.shared:
             self._hot.put(facts.entry, body)
@@ -249,7 +256,8 @@ class Memory:
         """The other entries of an answer's group, held here or not. Raises `StoreError`."""
         group = facts.group or facts.entry
         held = await asyncio.to_thread(self.catalog.members, group)
-        told = await self.bodies.members(group) if self.bodies.shared else []
+        more = self.bodies.shared or self.loading.under_way
+        told = await self.bodies.members(group) if more else []
         return sorted({group, *held, *told} - {facts.entry})
 
     async def settled(self) -> None:
@@ -264,11 +272,11 @@ class Memory:
         return await self.forget(entries)
 
     async def every(self) -> Iterable[Slot]:
-        """All entries: those of RAM, or of the whole store where others write to it too.
+        """All entries: those of RAM, or of the whole store where that may hold more.
 
         Raises `StoreError`.
         """
-        if not self.bodies.shared:
+        if not (self.bodies.shared or self.loading.under_way):
             return self.catalog.slots()
         known = self.catalog
         return [
@@ -279,6 +287,7 @@ class Memory:
     async def forget(self, entries: Iterable[str]) -> int:
         """Remove entries everywhere this process can; raises `StoreError` if the store cannot."""
         old = {entry: self.facts(entry) for entry in entries}
+        self.loading.forget(old)
         self._drop(old)
         writes = [task for task, entry in self._writes.items() if entry in old]
         if writes:
@@ -288,20 +297,23 @@ class Memory:
         known = sum(facts is not None for facts in old.values())
         return max(known, await self.bodies.delete(gone)) if gone else known
 
-    async def load(self, progress: Callable[[int], None] | None = None) -> int:
-        """Rebuild facts and spaces from the store; entries of another embedding stay exact."""
-        count, batch = 0, list[Record]()
+    async def load(self) -> int:
+        """Bring facts and vectors of the store into RAM; entries of another embedding stay exact.
+
+        Whatever else goes on meanwhile counts. May be done again after a `StoreError`.
+        """
+        self.loading.begin()
+        batch: list[Record] = []
         async for record in self.bodies.scan():
             batch.append(record)
-            count += 1
             if len(batch) == BATCH:
                 self._take(batch)
                 batch.clear()
-                if progress is not None:
-                    progress(count)
+                await asyncio.sleep(0)
         self._take(batch)
         await self.tend()
-        return count
+        self.loading.end()
+        return self.loading.count
 
     async def learn_examples(self, rules: Rules) -> Centroids:
         """Embed the categories' examples; empty when the model cannot."""
@@ -319,9 +331,10 @@ class Memory:
         return await self._pool.whenever(self._turns.compared, query, category, rules, near)
 
     async def tend(self) -> None:
-        """Grow every crowded space, off the request path."""
-        for space in self.catalog.spaces.crowded():
-            await self._pool.whenever(space.grow)
+        """Grow every crowded space, off the request path; one at a time, as others need threads."""
+        async with self._growing:
+            for space in self.catalog.spaces.crowded():
+                await self._pool.whenever(space.grow)
 
     def sweep(self, now: float) -> list[str]:
         """Entries past their last use in any form."""
@@ -407,7 +420,7 @@ class Memory:
                 return record
             # What is being amended here is newer than what the store says.
             return replace(record, facts=known)
-        if not self.bodies.shared:
+        if not (self.bodies.shared or self.loading.awaits(entry)):
             return None
         if entry not in self._pending:
             self._hold(record)
@@ -461,7 +474,9 @@ class Memory:
             if not self._amends[entry]:
                 del self._amends[entry]
         latest = self.bodies.shared and not self._amends[entry]
-        if latest and facts is not None and alike(self.facts(entry), facts):
+        known = self.facts(entry)
+        missing = known is None and self.loading.awaits(entry)
+        if facts is not None and (missing or (latest and alike(known, facts))):
             self._hold(Record(facts, b""))
         return facts
 
@@ -479,12 +494,25 @@ class Memory:
         if record.vector is not None:
             self.catalog.place([record.facts], [record.vector])
 
-    def _take(self, records: Iterable[Record]) -> None:
-        """`_hold` for many; a store may hand out an entry twice, and the last counts."""
+    def _take(self, records: list[Record]) -> None:
+        """`_hold` for many of the store's, unless RAM knows better by now."""
+        found: dict[str, tuple[Facts, Vector]] = {}
         for record in records:
-            self.catalog.hold(record.facts)
-        found = {r.facts.entry: (r.facts, r.vector) for r in records if r.vector is not None}
+            facts = self._taken(record.facts)
+            if facts is not None and record.vector is not None:
+                found[facts.entry] = (facts, record.vector)
         self.catalog.place([f for f, _ in found.values()], [v for _, v in found.values()])
+        self.loading.count += len(records)
+
+    def _taken(self, facts: Facts) -> Facts | None:
+        """What is held of an answer of the store; None where there is another by now, or none."""
+        known = self.facts(facts.entry)
+        if self.loading.forgotten(facts.entry):
+            return None
+        if known is not None and known.stored >= facts.stored:
+            return known if alike(known, facts) else None
+        self.catalog.hold(facts)
+        return facts
 
     def _renewed(self, entry: str, old: Facts | None) -> bool:
         new = self.facts(entry)

@@ -82,7 +82,6 @@ async def run(
         engine, identity = await _engine(settings, embedder, stack)
         learner = _learner(settings, engine, stack)
         upkeep = Upkeep(settings, engine, learner)
-        await engine.memory.load()
         await upkeep.adopt(settings.rules)
         await learner.load()
         verdicts = _verdicts(engine, learner, stack)
@@ -102,13 +101,12 @@ async def run(
         with suppress(RuntimeError, ValueError):  # only the main thread hears signals
             loop.add_signal_handler(signal.SIGHUP, upkeep.ask_reload)
 
-        def ready() -> None:
-            upkeep.ready = True
+        def listening() -> None:
+            stack.push_async_callback(_end, asyncio.create_task(upkeep.load(loaded)))
+
+        def loaded() -> None:
             if on_ready is not None:
                 on_ready(addresses)
-
-        def draining() -> None:
-            upkeep.ready = False
 
         return await serve(
             [
@@ -116,8 +114,8 @@ async def run(
                 Listener(face, admin, limits=server.limits, lifespan=True, waits=False),
             ],
             drain=server.limits.drain,
-            on_ready=ready,
-            on_drain=draining,
+            on_ready=listening,
+            on_drain=upkeep.drain,
             stop=stop,
         )
 
@@ -154,6 +152,7 @@ async def _engine(
     index = settings.index
     room = min(index.max_entries + index.max_entries // ROOM_SHARE, ROOM_MOST)
     memory = Memory(embedder, bodies, storage=index.storage, reserve=room)
+    memory.loading.begin()
     stack.push_async_callback(memory.close)
     home = build.home(settings.store_url)
     journal = Journal.open(home / "journal.db")

@@ -184,6 +184,7 @@ class HouseConsole:
         return {
             "version": version("likewise"),
             "ready": self._upkeep.ready,
+            "state": self._upkeep.readiness()[1],
             "entries": len(memory),
             "entry_bytes": memory.size,
             "store": self._settings.store_url.rpartition("@")[2],

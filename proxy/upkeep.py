@@ -37,7 +37,8 @@ class Upkeep:
     """The background of one process, and the facts about it that people see."""
 
     def __init__(self, settings: Settings, engine: Engine, learner: Learner) -> None:
-        self.ready = False
+        self.draining = False
+        self._loaded = False
         self.refused_edit = ""
         self.notices = notices(settings)
         self._settings = settings
@@ -48,9 +49,19 @@ class Upkeep:
         self._turn = 0
         self._reload = asyncio.Event()
 
+    @property
+    def ready(self) -> bool:
+        return self._loaded and not self.draining
+
     def readiness(self) -> tuple[bool, str]:
         """What `/readyz` says."""
-        return (True, "ready") if self.ready else (False, "draining or loading")
+        if self.draining:
+            return False, "draining"
+        return (True, "ready") if self._loaded else (False, str(self._engine.memory.loading))
+
+    def drain(self) -> None:
+        """From now on `/readyz` says no."""
+        self.draining = True
 
     def ask_reload(self) -> None:
         """Read the policy again at once (SIGHUP)."""
@@ -70,6 +81,17 @@ class Upkeep:
                     await self._guarded(step)
         finally:
             measuring.cancel()
+
+    async def load(self, loaded: Callable[[], None]) -> None:
+        """Bring the entries of the store into RAM, however often it takes; then say so."""
+        while not self._loaded:
+            try:
+                await self._engine.memory.load()
+                self._loaded = True
+            except StoreError as fault:
+                TOLD.warn("loading", str(fault))
+                await asyncio.sleep(PERIOD)
+        loaded()
 
     async def adopt(self, rules: Rules) -> None:
         """Put a policy in force: its examples embedded first, then everything in one assignment."""

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from index import memory as module
 from index import pool, spaces, turns
+from index.amending import Change
 from index.embedders.hashing import HashingEmbedder
 from index.errors import EmbedderError, StoreError
 from index.memory import Memory
@@ -895,11 +897,156 @@ async def test_loading_takes_repeats_once(embedder: Scripted) -> None:
     bodies = Twice()
     await keep(Memory(embedder, bodies), ask())
     memory = Memory(embedder, bodies)
-    seen: list[int] = []
-    assert await memory.load(seen.append) == 2
-    assert (len(memory), memory.size, seen) == (1, 10 + RAM + len(EGG), [])
+    assert await memory.load() == 2
+    assert (len(memory), memory.size) == (1, 10 + RAM + len(EGG))
     assert len((await find(memory, ask(EGGS))).near) == 1
     await memory.close()
+
+
+# -- while entries are loaded ----------------------------------------------------------------------
+
+
+class Slow(Troubled):
+    """A store whose first scan tells one entry, and the others when it is let go on."""
+
+    def __init__(self, *, shared: bool = False) -> None:
+        super().__init__(shared=shared)
+        self.told = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.fault: StoreError | None = None
+
+    async def scan(self) -> AsyncIterator[Record]:
+        records = [record async for record in super().scan()]
+        for record in records[:1]:
+            yield record
+        if not self.told.is_set():
+            self.told.set()
+            await self.go_on.wait()
+        if self.fault is not None:
+            fault, self.fault = self.fault, None
+            raise fault
+        for record in records[1:]:
+            yield record
+
+
+class Half:
+    """A memory that has taken in the first of its store's two entries."""
+
+    def __init__(self, embedder: Scripted, bodies: Slow) -> None:
+        self.memory = Memory(embedder, bodies)
+        self.bodies = bodies
+
+    async def begin(self) -> None:
+        self.memory.loading.begin()
+        self._load = asyncio.create_task(self.memory.load())
+        await asyncio.wait_for(self.bodies.told.wait(), 5)
+
+    async def end(self) -> None:
+        self.bodies.go_on.set()
+        await asyncio.wait_for(self._load, 5)
+        assert not self.memory.loading.under_way
+
+
+FIRST = "How do I fry an egg?"
+
+
+@pytest.fixture(params=[False, True], ids=["own", "shared"])
+async def half(
+    request: pytest.FixtureRequest, embedder: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Half]:
+    """Of two entries that were kept before, `FIRST` and then `EGG`."""
+    monkeypatch.setattr(module, "BATCH", 1)
+    bodies = Slow(shared=request.param)
+    before = Memory(embedder, bodies)
+    for one in (FIRST, EGG):
+        await keep(before, ask(one), stored=100.0, expires=2e9, gone=3e9)
+    made = Half(embedder, bodies)
+    await made.begin()
+    yield made
+    await made.memory.close()
+
+
+async def near_eggs(memory: Memory) -> set[str]:
+    return {c.facts.text for c in (await find(memory, ask(EGGS))).near}
+
+
+async def test_the_store_answers_while_entries_are_loaded(half: Half) -> None:
+    """Exact matches are found and read from the first moment on, and neighbours in the end."""
+    memory = half.memory
+    assert (memory.loading.count, len(memory)) == (1, 1)
+    assert await near_eggs(memory) == {FIRST}
+    for one in (FIRST, EGG):
+        found = await find(memory, ask(one))
+        assert found.exact is not None
+        assert await body_of(memory, found.exact) == b"answer"
+    assert (await find(memory, ask("no such"))).exact is None
+    await half.end()
+    assert (memory.loading.count, len(memory)) == (2, 2)
+    assert await near_eggs(memory) == {FIRST, EGG}
+
+
+async def test_a_store_that_is_down_while_loading_is_a_miss(half: Half) -> None:
+    """What RAM lacks is `store-down`."""
+    half.bodies.down = True
+    assert (await find(half.memory, ask(EGG))).fault is Reason.STORE_DOWN
+    half.bodies.down = False
+    await half.end()
+
+
+@pytest.mark.parametrize("seen", [False, True])
+async def test_what_is_forgotten_while_loading_stays_forgotten(half: Half, *, seen: bool) -> None:
+    """A page of the store that was read before does not bring an entry back, seen or not."""
+    memory, entry = half.memory, lookup(ask(EGG)).entry
+    if seen:
+        assert (await find(memory, ask(EGG))).exact is not None
+    assert await memory.purge([entry]) == 1
+    assert (await find(memory, ask(EGG))).exact is None
+    await half.end()
+    assert await near_eggs(memory) == {FIRST}
+    assert len(memory) == 1
+
+
+async def test_what_is_kept_while_loading_stands(half: Half) -> None:
+    """An older answer that comes from the store later does not take the place of a new one."""
+    memory = half.memory
+    await memory.purge([lookup(ask(EGG)).entry])
+    new = await keep(memory, ask(EGG), b"new")
+    await half.end()
+    assert (await find(memory, ask(EGG))).exact == new
+    assert await body_of(memory, new) == b"new"
+    assert await near_eggs(memory) == {FIRST, EGG}
+
+
+async def test_what_is_flagged_while_loading_is_flagged(half: Half) -> None:
+    """A verdict on an entry that is not loaded yet holds when it is, and it is found by meaning."""
+    assert await half.memory.flag([lookup(ask(EGG)).entry], flagged=True) == 1
+    await half.end()
+    near = (await find(half.memory, ask(EGGS))).near
+    assert {c.facts.text: c.facts.flagged for c in near} == {FIRST: False, EGG: True}
+
+
+async def test_everything_can_be_listed_while_loading(half: Half) -> None:
+    """A selection, and a group's members, come from the store until RAM has all."""
+    memory, entries = half.memory, [lookup(ask(one)).entry for one in (FIRST, EGG)]
+    await half.bodies.amend(entries[1], Change(group=entries[0]).onto)
+    assert sorted(slot.facts.entry for slot in await memory.every()) == sorted(entries)
+    held = memory.facts(entries[0])
+    assert held is not None
+    assert await memory.twins(held) == [entries[1]]
+    await half.end()
+
+
+async def test_loading_may_be_done_again(half: Half) -> None:
+    """A store that fails half way raises; RAM is known to lack some until it is loaded again."""
+    half.bodies.fault = StoreError("half way")
+    with pytest.raises(StoreError, match="half way"):
+        await half.end()
+    assert half.memory.loading.under_way
+    assert (await find(half.memory, ask(EGG))).exact is not None
+    await half.begin()
+    await half.end()
+    assert await near_eggs(half.memory) == {FIRST, EGG}
+    assert len(half.memory) == 2
 
 
 async def test_tending_builds_graphs_and_loses_nothing(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -12,12 +14,14 @@ import pytest
 
 from index import build
 from index.embedders.hashing import HashingEmbedder
-from index.errors import EmbedderError, MemoryFault
+from index.errors import EmbedderError, MemoryFault, StoreError
+from index.stores.sqlite import SqliteBodies
 from proxy import app
 from proxy.demo.oracle import OracleUpstream, verify
 from proxy.server import Stop
 from proxy.settings import load
 from tests.proxy.house import (
+    PATIENCE,
     TOKEN,
     Command,
     House,
@@ -32,9 +36,10 @@ from tests.proxy.house import (
 from tests.servers import free_port
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from index.ports import Embedded
+    from index.ports import Embedded, Record
     from tests.servers import RedisServer
 
 KEY = "sk-app"
@@ -281,6 +286,59 @@ def _while_draining(running: Command, where: str) -> httpx.Response:
     until(lambda: httpx.get(f"{where}/readyz", trust_env=False).status_code == 503)
     asking.join(20)
     return got[0]
+
+
+async def test_it_answers_exactly_while_it_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the store's entries are in RAM: not ready, how far it is, and exact hits; a store that
+    fails meanwhile is asked again."""
+    go_on, scan, faults = asyncio.Event(), SqliteBodies.scan, [StoreError("half way")]
+
+    async def held(self: SqliteBodies) -> AsyncIterator[Record]:
+        async for record in scan(self):
+            yield record
+        await go_on.wait()
+        if faults:
+            raise faults.pop()
+
+    with uvicorn_of(OracleUpstream()) as upstream:
+        with serving(tmp_path, upstream) as house:
+            house.chat(SKY, KEY)
+        monkeypatch.setattr(SqliteBodies, "scan", held)
+        ports = {"port": free_port(), "admin_port": free_port()}
+        settings = load(house.config, env={"LIKEWISE_ADMIN_TOKEN": TOKEN}, **ports)
+        stop, ready = Stop(), asyncio.Event()
+        running = asyncio.create_task(app.run(settings, on_ready=lambda _: ready.set(), stop=stop))
+        data, admin = (f"http://127.0.0.1:{port}" for port in ports.values())
+        headers = {"authorization": f"Bearer {KEY}"}
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
+            await answering(client, f"{data}/healthz")
+            waiting = await client.get(f"{data}/readyz")
+            assert (waiting.status_code, waiting.text) == (503, "loading, 0 entries so far\n")
+            hit = await client.post(f"{data}/v1/chat/completions", json=body(SKY), headers=headers)
+            assert hit.headers["x-likewise-match"] == "exact"
+            told = await client.get(
+                f"{admin}/api/health", headers={"authorization": f"Bearer {TOKEN}"}
+            )
+            assert (told.json()["ready"], told.json()["state"]) == (False, waiting.text.strip())
+            assert not ready.is_set()
+            go_on.set()
+            await asyncio.wait_for(ready.wait(), PATIENCE)
+            assert (await client.get(f"{data}/readyz")).status_code == 200
+        stop.ask()
+        stop.ask()
+        assert await asyncio.wait_for(running, PATIENCE) == 0
+
+
+async def answering(client: httpx.AsyncClient, url: str) -> None:
+    """Wait until somebody listens there."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with suppress(httpx.TransportError):
+                await client.get(url)
+                return
+            await asyncio.sleep(0.02)
 
 
 # --- it refuses to start
