@@ -93,7 +93,7 @@ async def _redis(
     bench: Bench, request: pytest.FixtureRequest, url: str, holder: Callable[[str], RedisServer]
 ) -> AsyncIterator[None]:
     namespace = f"test-{uuid.uuid4().hex}"
-    # What is promised here is no matter of a busy machine's tenth of a second.
+    # As in `conftest`, which cannot see that a store of these needs a server.
     request.getfixturevalue("monkeypatch").setattr("index.stores.redis.READ_SECONDS", 5.0)
     bodies = RedisBodies.open(url, namespace=namespace, clock=bench.clock)
 

@@ -117,9 +117,8 @@ def test_what_cannot_serve_is_refused(url: str, said: str) -> None:
 
 
 @pytest.mark.redis
-async def test_tls(tls_redis: TlsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tls(tls_redis: TlsServer) -> None:
     """A certificate that is vouched for is spoken to, or any where that is asked for."""
-    monkeypatch.setattr("index.stores.redis.READ_SECONDS", 5.0)
     for options in (f"ssl_ca_certs={tls_redis.certificate}", "ssl_cert_reqs=none"):
         bodies = RedisBodies.open(f"{tls_redis.url}?{options}")
         await bodies.check()
