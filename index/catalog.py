@@ -12,19 +12,25 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from index.finder import Finder
-from index.packing import said_key
+from index.packing import Kind, said_key
 from index.register import Register
 from index.shelf import Shelf
 from index.spaces import Spaces
 from index.table import Table
-from policies.eviction import Held
+from policies.eviction import Held, victims
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from index.ports import Embedder
+    from policies.eviction import Bounds, Rule
     from policies.values import Facts, Turn, Vector
 
+# As `decide.owner_of` names it.
+EVERYONE = "everyone"
+NO_KIND = Kind("", "", "", "", "", "")
 # Entries whose facts are at hand as objects.
 AT_HAND = 4_096
 
@@ -79,8 +85,8 @@ class Catalog:
 
     def used(self, entry: str) -> float:
         """When it was last of use; 0 where it is not held."""
-        known = self._find(entry)
-        return 0.0 if known is None else self._table.use(known.number).used
+        number = self._register.of(entry)
+        return 0.0 if number is None else self._table.use(number).used
 
     def slots(self) -> Iterator[Slot]:
         """Every entry, as they are walked; from any thread."""
@@ -107,16 +113,26 @@ class Catalog:
         entries = [self._register.entry(number) for number in self._table.gone(now)]
         return [entry for entry in entries if entry is not None]
 
-    def held(self) -> list[Held]:
-        """What eviction weighs, for every entry; from any thread."""
-        table = self._table
-        columns = [table.column(name) for name in ("kind", "weight", "used", "hits", "cost")]
-        held = []
-        for number, (kind, weight, used, hits, cost) in enumerate(zip(*columns, strict=False)):
-            entry, known = self._register.entry(number), table.kinds.get(kind)
-            if entry is not None and known is not None:
-                held.append(Held(entry, known.category, weight, used, hits, cost))
-        return held
+    def worst(self, bounds: Bounds, rule: Rule) -> list[tuple[str, float]]:
+        """What must go to keep within bounds, each with its last use as it was weighed; from any
+        thread."""
+        numbers, held = self.held()
+        rows = victims(held, bounds, rule)
+        chosen = zip(numbers[rows].tolist(), held.used[rows].tolist(), strict=True)
+        named = ((self._register.entry(number), used) for number, used in chosen)
+        return [(entry, used) for entry, used in named if entry is not None]
+
+    def held(self) -> tuple[NDArray[np.int64], Held]:
+        """What eviction weighs of every entry, beside their numbers; from any thread."""
+        numbers = self._table.filled()
+        names = ("weight", "used", "hits", "cost", "kind")
+        weight, used, hits, cost, kind = (self._table.column(n, numbers) for n in names)
+        kinds, which = np.unique(kind, return_inverse=True)
+        known = [self._table.kinds.get(one) or NO_KIND for one in kinds.tolist()]
+        categories, category = _placed([one.category for one in known])
+        owners, owner = _placed([owner_of(one.owner) for one in known])
+        held = Held(weight, used, hits, cost, category[which], owner[which], categories, owners)
+        return numbers, held
 
     def touch(self, entry: str, now: float, tokens: int) -> None:
         """Count a hit."""
@@ -185,9 +201,21 @@ class Catalog:
 
     def _count(self, facts: Facts, step: int) -> None:
         self.counts[facts.category] += step
-        _add(self.owners, facts.owner.partition(":")[0], step)
+        _add(self.owners, owner_of(facts.owner), step)
         if facts.group and facts.embedding:
             _add(self.groups, facts.group, step)
+
+
+def owner_of(partition: str) -> str:
+    """The key or tenant that a partition belongs to, end users or not; none where all share it."""
+    owner = partition.partition(":")[0]
+    return "" if owner == EVERYONE else owner
+
+
+def _placed(names: list[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Each name once, and for each given one its place among them."""
+    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    return tuple(places), np.array([places[name] for name in names], np.int64)
 
 
 def _add(counts: Counter[str], name: str, step: int) -> None:

@@ -14,7 +14,7 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -37,14 +37,16 @@ from policies.values import Found
 from policies.verdicts import Lookup, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from index.ports import Bodies, Embedded, Embedder
     from policies.category import Guess
-    from policies.eviction import Held
+    from policies.eviction import Bounds, Rule
     from policies.values import Candidate, CategoryRules, Facts, Query, Rules, Vector
 
 LOG = logging.getLogger("likewise.memory")
+
+T = TypeVar("T")
 
 # Entries of the store that are taken in together: a few milliseconds, between which others have
 # their turn.
@@ -120,10 +122,6 @@ class Memory:
 
     def facts(self, entry: str) -> Facts | None:
         return self.catalog.facts(entry)
-
-    def held(self) -> list[Held]:
-        """What eviction weighs, for every entry; from any thread."""
-        return self.catalog.held()
 
     def touch(self, entry: str, now: float, tokens: int) -> None:
         """Count a hit."""
@@ -286,9 +284,12 @@ class Memory:
 
     async def forget(self, entries: Iterable[str]) -> int:
         """Remove entries everywhere this process can; raises `StoreError` if the store cannot."""
-        old = {entry: self.facts(entry) for entry in entries}
-        self.loading.forget(old)
-        self._drop(old)
+        old: dict[str, Facts | None] = {}
+        for part in _parts(list(entries)):
+            old |= {entry: self.facts(entry) for entry in part}
+            self.loading.forget(part)
+            self._drop(part)
+            await asyncio.sleep(0)  # others have their turn
         writes = [task for task, entry in self._writes.items() if entry in old]
         if writes:
             await asyncio.wait(writes)
@@ -296,6 +297,16 @@ class Memory:
         gone = [entry for entry, facts in old.items() if not self._renewed(entry, facts)]
         known = sum(facts is not None for facts in old.values())
         return max(known, await self.bodies.delete(gone)) if gone else known
+
+    async def evict(self, bounds: Bounds, rule: Rule) -> int:
+        """Forget the least valuable of what is over the bounds; how many. Raises `StoreError`."""
+        # Weighing a million entries takes a while: it must hold up nobody's hit.
+        chosen = await asyncio.to_thread(self.catalog.worst, bounds, rule)
+        gone = 0
+        for some in _parts(chosen):
+            # What answered somebody meanwhile has earned another turn.
+            gone += await self.forget([e for e, used in some if self.catalog.used(e) == used])
+        return gone
 
     async def load(self) -> int:
         """Bring facts and vectors of the store into RAM; entries of another embedding stay exact.
@@ -524,6 +535,10 @@ class Memory:
             self._hot.pop(entry)
             self._pending.pop(entry, None)
         self.catalog.drop(gone)
+
+
+def _parts(many: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (many[start : start + BATCH] for start in range(0, len(many), BATCH))
 
 
 def _unreadable(embedded: Embedded) -> Reason | None:

@@ -135,12 +135,12 @@ class Table:
 
     def weight(self, number: int) -> int:
         """What the row costs in bytes; 0 where it is empty."""
-        empty = self.packed(number) is None
-        return 0 if empty else self._columns["weight"].item(number)
+        return 0 if number >= len(self._packed) else self._columns["weight"].item(number)
 
     def clear(self, number: int) -> None:
         if self.packed(number) is not None:
             self._packed[number] = None
+            self._columns["weight"][number] = 0
             self.kinds.give(self._columns["kind"].item(number))
 
     def touch(self, number: int, now: float, tokens: int) -> None:
@@ -164,9 +164,13 @@ class Table:
         rows = enumerate(list(self._packed))
         return [n for n, packed in rows if packed is not None and packing.grouped(packed)]
 
-    def column(self, name: str) -> list[Any]:
-        """One value for each number, at one moment."""
-        values: list[Any] = self._columns[name][: len(self._packed)].tolist()
+    def filled(self) -> NDArray[np.int64]:
+        """The numbers that have facts; from any thread."""
+        return np.flatnonzero(self._columns["weight"][: len(self._packed)])
+
+    def column(self, name: str, numbers: NDArray[np.int64]) -> NDArray[Any]:
+        """One value for each of the numbers, at one moment."""
+        values: NDArray[Any] = self._columns[name].take(numbers)
         return values
 
     def _make_room(self, number: int) -> None:

@@ -8,7 +8,6 @@ state to keep.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -16,11 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
-
-    from policies.values import Facts
 
 # Evicting a little more than needed spares a pass over all entries on every insert.
 SLACK = 0.02
@@ -44,83 +41,91 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What eviction weighs of one entry: `size` in bytes, `used` in Unix seconds, `cost` of a new
-    answer in milliseconds."""
+    """What eviction weighs, a row for each entry.
 
-    entry: str
-    category: str
-    size: int
-    used: float
-    hits: int = 0
-    cost: float = 0.0
+    `size` in bytes, `used` in Unix seconds, `hits` answers since, `cost` of a new answer in
+    milliseconds; `category` and `owner` are places in `categories` and `owners`. An owner is a key
+    or tenant, with all its end users; the empty one owns what is shared with everyone.
+    """
 
-    @classmethod
-    def of(cls, facts: Facts, size: int, used: float, hits: int) -> Held:
-        return cls(facts.entry, facts.category, size, used, hits, facts.cost_ms)
+    size: NDArray[np.int64]
+    used: NDArray[np.float64]
+    hits: NDArray[np.int64]
+    cost: NDArray[np.float64]
+    category: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    categories: tuple[str, ...]
+    owners: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Most entries and bytes in all; `quotas` is the most entries per category."""
+    """Most entries and bytes in all; `quotas` is the most entries per category, `each` of any one
+    owner."""
 
     entries: int
     size: int
     quotas: Mapping[str, int]
+    each: int | None = None
 
 
-def victims(held: Sequence[Held], bounds: Bounds, rule: Rule = Rule.LRU) -> list[str]:
-    """The least valuable, worst first: inside categories over quota, then over all, to just under.
+def victims(held: Held, bounds: Bounds, rule: Rule = Rule.LRU) -> NDArray[np.int64]:
+    """The rows that go, worst first: over a category's quota, over an owner's, over all, to just
+    under.
 
     Of equal value, the one that was used longest ago goes first.
     """
-    used = np.array([one.used for one in held], np.float64)
-    order = np.lexsort((used, _values(held, used, rule)))
-    alive = [held[row] for row in order.tolist()]
-    groups: dict[str, list[Held]] = defaultdict(list)
-    for one in alive:
-        if one.category in bounds.quotas:
-            groups[one.category].append(one)
-    gone = {
-        one.entry for name, group in groups.items() for one in _over(group, bounds.quotas[name])
-    }
-    rest = [one for one in alive if one.entry not in gone]
-    gone.update(one.entry for one in _over(rest, bounds.entries))
-    rest = [one for one in rest if one.entry not in gone]
-    gone.update(one.entry for one in _over_size(rest, bounds.size))
-    return [one.entry for one in alive if one.entry in gone]
+    order = np.lexsort((held.used, _values(held, rule)))
+    gone = np.zeros(len(order), bool)
+    for place, name in enumerate(held.categories):
+        if name in bounds.quotas:
+            _cut(gone, _among(order, gone, held.category == place), bounds.quotas[name])
+    for place in _hogs(held, gone, bounds.each):
+        _cut(gone, _among(order, gone, held.owner == place), bounds.each or 0)
+    _cut(gone, order[~gone[order]], bounds.entries)
+    _cut_size(gone, order[~gone[order]], held.size, bounds.size)
+    return order[gone[order]]
 
 
-def _values(held: Sequence[Held], used: NDArray[np.float64], rule: Rule) -> NDArray[np.float64]:
+def _values(held: Held, rule: Rule) -> NDArray[np.float64]:
     """What each entry is worth, on a scale of the rule's own.
 
     Logarithms, so that no product of age, cost and size leaves the range of a float.
     """
-    if rule is Rule.LRU or not held:
-        return used
-    times = np.array([one.hits for one in held], np.float64) + 1
-    value: NDArray[np.float64] = np.log2(times) + used / HALF_LIFE
+    if rule is Rule.LRU:
+        return held.used
+    value: NDArray[np.float64] = np.log2(held.hits + 1.0) + held.used / HALF_LIFE
     if rule is not Rule.LFU:
         # An answer costs something even where nobody measured it.
-        value += np.log2(np.maximum([one.cost for one in held], 1.0))
+        value += np.log2(np.maximum(held.cost, 1.0))
     if rule is Rule.GDSF:
-        value -= np.log2(np.maximum([one.size for one in held], 1))
+        value -= np.log2(np.maximum(held.size, 1))
     return value
 
 
-def _over(group: list[Held], most: int) -> list[Held]:
-    if len(group) <= most:
+def _hogs(held: Held, gone: NDArray[np.bool_], each: int | None) -> list[int]:
+    """The owners that hold more than any may; what everyone shares is nobody's."""
+    if each is None:
         return []
-    return group[: len(group) - most + int(most * SLACK)]
+    counts = np.bincount(held.owner[~gone], minlength=len(held.owners))
+    return [place for place in np.flatnonzero(counts > each).tolist() if held.owners[place]]
 
 
-def _over_size(group: list[Held], most: int) -> list[Held]:
-    total = sum(one.size for one in group)
-    if total <= most:
-        return []
-    chosen = []
-    for one in group:
-        if total <= most * (1 - SLACK):
-            break
-        chosen.append(one)
-        total -= one.size
-    return chosen
+def _among(
+    order: NDArray[np.int64], gone: NDArray[np.bool_], chosen: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    return order[(chosen & ~gone)[order]]
+
+
+def _cut(gone: NDArray[np.bool_], rows: NDArray[np.int64], most: int) -> None:
+    if len(rows) > most:
+        gone[rows[: len(rows) - most + int(most * SLACK)]] = True
+
+
+def _cut_size(
+    gone: NDArray[np.bool_], rows: NDArray[np.int64], size: NDArray[np.int64], most: int
+) -> None:
+    freed = np.cumsum(size[rows])
+    if len(freed) and freed[-1] > most:
+        needed = np.searchsorted(freed, freed[-1] - most * (1 - SLACK)) + 1
+        gone[rows[:needed]] = True

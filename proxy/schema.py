@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
-from policies.checked import Fault, Section, SomeBytes, SomeTime, Word, number
+from policies.checked import Fault, Fraction, Section, SomeBytes, SomeTime, Word, number
 from policies.config import PolicyFile
 from proxy.protocol import Limits
 
@@ -175,6 +175,8 @@ class IndexPart(Section):
     max_bytes: SomeBytes = 4_000_000_000
     storage: Literal["float32", "float16", "int8"] = "int8"
     eviction: Literal["lru", "lfu", "gdsf", "lec"] = "gdsf"
+    tenant_quota: Fraction | None = None
+    """Share of `max_entries` that one key, or one tenant, may hold."""
     pca: Annotated[int, *number(8, 4096, whole=True)] | None = None
     """Dimensions to keep."""
 

@@ -105,6 +105,7 @@ class Index:
     max_bytes: int
     storage: str
     eviction: str
+    tenant_quota: float | None = None
     pca: int | None = None
 
 

@@ -56,7 +56,7 @@ upstreams:
 #store: {{url: "sqlite:./.likewise/likewise.db", encrypt: off}}
 
 ## storage: float32 | float16 | int8. eviction: lru | lfu | gdsf | lec
-#index: {{max_entries: 1000000, max_bytes: 4GB, storage: int8, eviction: gdsf, pca: 128}}
+#index: {{max_entries: 1000000, max_bytes: 4GB, storage: int8, eviction: gdsf, tenant_quota: 50%, pca: 128}}
 
 ## Several keys that share as one: hashes from `likewise hash-key`.
 #tenants: {{acme: ["0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"]}}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from index.errors import StoreError
 from index.faults import Told
 from policies.errors import PolicyError
-from policies.eviction import Bounds, Rule, victims
+from policies.eviction import Bounds, Rule
 from proxy.judges import build as judges
 from proxy.pressure import Pressure
 from proxy.settings import notices, reread
@@ -21,6 +21,7 @@ from proxy.settings import notices, reread
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from index.memory import Memory
     from policies.values import Rules
     from proxy.engine import Engine
     from proxy.learning import Learner
@@ -137,16 +138,14 @@ class Upkeep:
             for c in (*rules.categories, rules.defaults)
             if c.quota is not None
         }
-        full = len(memory) > limits.max_entries or memory.size > limits.max_bytes
-        if not full and all(memory.counts[name] <= most for name, most in quotas.items()):
+        share = limits.tenant_quota
+        each = None if share is None else int(share * limits.max_entries)
+        bounds = Bounds(limits.max_entries, limits.max_bytes, quotas, each)
+        if not _full(memory, bounds):
             return
-        bounds = Bounds(limits.max_entries, limits.max_bytes, quotas)
-        rule = Rule(limits.eviction)
-        # Weighing a million entries takes a while: it must hold up nobody's hit.
-        gone = await asyncio.to_thread(lambda: victims(memory.held(), bounds, rule))
+        gone = await memory.evict(bounds, Rule(limits.eviction))
         if gone:
-            await memory.forget(gone)
-            LOG.info("evicted %d entries", len(gone))
+            LOG.info("evicted %d entries", gone)
 
     async def _tend(self) -> None:
         await self._engine.memory.tend()
@@ -170,3 +169,14 @@ class Upkeep:
         except OSError:
             return (0,)
         return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _full(memory: Memory, bounds: Bounds) -> bool:
+    """Whether anything is over its bound."""
+    if len(memory) > bounds.entries or memory.size > bounds.size:
+        return True
+    if any(memory.counts[name] > most for name, most in bounds.quotas.items()):
+        return True
+    if bounds.each is None:
+        return False
+    return any(held > bounds.each for owner, held in memory.owners.items() if owner)

@@ -12,6 +12,7 @@ import pytest
 from index.catalog import Catalog, Slot
 from index.embedders.hashing import HashingEmbedder
 from policies.context import answered
+from policies.eviction import Bounds, Rule
 from policies.values import Facts, Turn
 
 if TYPE_CHECKING:
@@ -124,11 +125,14 @@ def test_what_eviction_weighs(catalog: Catalog) -> None:
     catalog.hold(made(A))
     catalog.hold(made(B, category="code", embedding="", cost_ms=40.0))
     catalog.touch(B, 400.0, 1)
-    weighed = [(h.entry, h.category, h.size, h.used, h.hits, h.cost) for h in catalog.held()]
-    assert weighed == [
-        (A, "default", 10 + SEARCHED, 100.0, 0, 0.0),
-        (B, "code", 10 + EXACT, 400.0, 1, 40.0),
+    numbers, held = catalog.held()
+    columns = (numbers, held.size, held.used, held.hits, held.cost)
+    assert [tuple(row) for row in zip(*(column.tolist() for column in columns), strict=True)] == [
+        (0, 10 + SEARCHED, 100.0, 0, 0.0),
+        (1, 10 + EXACT, 400.0, 1, 40.0),
     ]
+    assert [held.categories[place] for place in held.category] == ["default", "code"]
+    assert catalog.worst(Bounds(1, 10**9, {}), Rule.LRU) == [(A, 100.0)]
 
 
 def test_facts_at_hand_are_those_held(catalog: Catalog) -> None:

@@ -26,7 +26,7 @@ from index.stores.redis import RedisBodies
 from index.stores.sqlite import SqliteBodies
 from policies import decide
 from policies.context import answered
-from policies.eviction import Held
+from policies.eviction import Bounds, Rule
 from policies.values import (
     Candidate,
     CategoryRules,
@@ -861,21 +861,58 @@ async def test_what_eviction_weighs(memory: Memory) -> None:
     """Last use counts from hits, else from keeping; a refreshed entry is not an old one."""
     a = await keep(memory, ask("a b"), stored=100.0, size=5)
     b = await keep(memory, ask("c d"), stored=200.0, size=7, category="x")
-    assert memory.held() == [
-        Held(a.entry, "default", 5 + RAM + 3, 100.0),
-        Held(b.entry, "x", 7 + RAM + 3, 200.0),
-    ]
+    everyone = await keep(memory, ask("e f"), stored=50.0, owner="everyone")
+    _, held = memory.catalog.held()
+    assert held.size.tolist()[:2] == [5 + RAM + 3, 7 + RAM + 3]
+    assert held.used.tolist() == [100.0, 200.0, 50.0]
+    assert [held.categories[place] for place in held.category] == ["default", "x", "default"]
+    assert [held.owners[place] for place in held.owner] == ["k1", "k1", ""]
+    await memory.forget([everyone.entry])
     assert memory.counts == {"default": 1, "x": 1}
     memory.touch(a.entry, 300.0, 50)
     memory.touch(a.entry, 310.0, 50)
     memory.touch("0" * 32, 300.0, 50)
-    assert [(h.entry, h.used) for h in memory.held()] == [(a.entry, 310.0), (b.entry, 200.0)]
+    assert worst(memory) == [(b.entry, 200.0), (a.entry, 310.0)]
     slot = next(memory.catalog.slots())
     assert (slot.facts, slot.hits, slot.tokens_saved) == (a, 2, 100)
     await keep(memory, ask("c d"), stored=400.0, size=9)
     await keep(memory, ask("a b"), stored=305.0, size=5)
-    assert {h.entry: h.used for h in memory.held()} == {a.entry: 310.0, b.entry: 400.0}
+    assert worst(memory) == [(a.entry, 310.0), (b.entry, 400.0)]
     assert memory.size == 14 + 2 * (RAM + 3)
+
+
+def worst(memory: Memory) -> list[tuple[str, float]]:
+    """All entries with their last use, longest ago first."""
+    return memory.catalog.worst(Bounds(0, 0, {}), Rule.LRU)
+
+
+async def test_what_has_become_of_use_stays(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What answered somebody between the weighing and its turn is not evicted, nor is a new one."""
+    old, used, renewed = [
+        await keep(memory, ask(f"question {n}"), stored=100.0 + n) for n in range(3)
+    ]
+    weigh = memory.catalog.worst
+
+    def meanwhile(bounds: Bounds, rule: Rule) -> list[tuple[str, float]]:
+        chosen = weigh(bounds, rule)
+        memory.touch(used.entry, 500.0, 0)
+        memory.catalog.hold(replace(renewed, stored=600.0))
+        return chosen
+
+    monkeypatch.setattr(memory.catalog, "worst", meanwhile)
+    assert await memory.evict(Bounds(0, 10**9, {}), Rule.LRU) == 1
+    assert [memory.facts(one.entry) is None for one in (old, used, renewed)] == [True, False, False]
+
+
+async def test_eviction_takes_many_in_turns(memory: Memory) -> None:
+    """More than one part's worth goes, the rest stays, in RAM and in the store."""
+    kept = [await keep(memory, ask(f"question {n}"), stored=100.0 + n) for n in range(200)]
+    assert await memory.evict(Bounds(50, 10**9, {}), Rule.LRU) == 151
+    assert len(memory) == 49
+    left = {record.facts.entry async for record in memory.bodies.scan()}
+    assert left == {one.entry for one in kept[151:]}
 
 
 async def test_sweep_names_what_is_past_its_last_use(memory: Memory) -> None:
@@ -1097,7 +1134,7 @@ async def test_everything_at_once(memory: Memory) -> None:
     (space,) = memory.catalog.spaces.every()
     assert len(space) == len(memory)
     stored = {record.facts.entry async for record in memory.bodies.scan()}
-    assert stored == {held.entry for held in memory.held()}
+    assert stored == {slot.facts.entry for slot in memory.catalog.slots()}
     assert (memory.faults.embed, memory.faults.store_read, memory.faults.store_write) == (0, 0, 0)
 
 

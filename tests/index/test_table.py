@@ -81,7 +81,8 @@ def test_what_is_asked_of_all() -> None:
     assert table.gone(299.0) == []
     assert table.gone(302.0) == [0, 2]
     assert table.grouped() == [3]
-    assert table.column("cost") == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert table.filled().tolist() == [0, 2, 3, 4]
+    assert table.column("cost", table.filled()).tolist() == [0.0, 2.0, 3.0, 4.0]
 
 
 def test_weight_is_what_the_row_costs() -> None:
@@ -92,7 +93,9 @@ def test_weight_is_what_the_row_costs() -> None:
         table.put(1, made(1, text="How are you?" + "x" * 100), 1_000),
     )
     assert long - short == 1_100
-    assert (table.weight(0), table.column("weight")) == (short, [short, long])
+    assert (table.weight(0), table.weight(1), table.weight(2)) == (short, long, 0)
+    table.clear(1)
+    assert table.weight(1) == 0
 
 
 def test_kinds_are_kept_once_and_let_go() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,12 +11,44 @@ from hypothesis import strategies as st
 
 from policies.eviction import HALF_LIFE, Bounds, Held, Rule, victims
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 PLENTY = 10**9
 
 
-def held(count: int, category: str = "a", size: int = 10, start: int = 0) -> list[Held]:
+class Row(NamedTuple):
+    """An entry as a test names it."""
+
+    entry: str
+    category: str
+    size: int
+    used: float
+    hits: int = 0
+    cost: float = 0.0
+    owner: str = "k"
+
+
+def evicted(rows: Sequence[Row], bounds: Bounds, rule: Rule = Rule.LRU) -> list[str]:
+    """The names of those that go."""
+    categories = tuple(sorted({row.category for row in rows}))
+    owners = tuple(sorted({row.owner for row in rows}))
+    weighed = Held(
+        np.array([row.size for row in rows], np.int64),
+        np.array([row.used for row in rows], np.float64),
+        np.array([row.hits for row in rows], np.int64),
+        np.array([row.cost for row in rows], np.float64),
+        np.array([categories.index(row.category) for row in rows], np.int64),
+        np.array([owners.index(row.owner) for row in rows], np.int64),
+        categories,
+        owners,
+    )
+    return [rows[place].entry for place in victims(weighed, bounds, rule).tolist()]
+
+
+def held(count: int, category: str = "a", size: int = 10, start: int = 0) -> list[Row]:
     """Entries named by the time of their last use, the longest unused first."""
-    return [Held(f"{category}{n}", category, size, float(start + n)) for n in range(count)]
+    return [Row(f"{category}{n}", category, size, float(start + n)) for n in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -35,23 +69,36 @@ def held(count: int, category: str = "a", size: int = 10, start: int = 0) -> lis
 )
 def test_the_longest_unused_go(bounds: Bounds, expected: list[str]) -> None:
     """Just enough entries go, by last use, for entries, bytes and quotas alike."""
-    assert victims(held(5)[::-1], bounds) == expected
+    assert evicted(held(5)[::-1], bounds) == expected
 
 
 def test_a_quota_binds_its_own_category() -> None:
     """One category over its quota loses its own old ones, not another's older ones."""
-    gone = victims(held(3, "old") + held(5, "new", start=100), Bounds(PLENTY, PLENTY, {"new": 4}))
+    gone = evicted(held(3, "old") + held(5, "new", start=100), Bounds(PLENTY, PLENTY, {"new": 4}))
     assert gone == ["new0"]
+
+
+def test_no_owner_takes_it_all() -> None:
+    """Whoever holds more than one may loses its own, not another's; what all share is spared."""
+    rows = [
+        *(Row(f"hog{n}", "a", 1, float(n), owner="hog") for n in range(6)),
+        *(Row(f"small{n}", "a", 1, 0.0, owner="small") for n in range(3)),
+        *(Row(f"all{n}", "a", 1, 0.0, owner="") for n in range(9)),
+    ]
+    assert evicted(rows, Bounds(PLENTY, PLENTY, {}, each=4)) == ["hog0", "hog1"]
+    assert evicted(rows, Bounds(PLENTY, PLENTY, {}, each=6)) == []
+    # What a category's quota takes counts for its owner as well.
+    assert evicted(rows[:6], Bounds(PLENTY, PLENTY, {"a": 4}, each=4)) == ["hog0", "hog1"]
 
 
 def test_large_bounds_leave_room() -> None:
     """Over a large bound a little more goes than needed, so that the next insert is free."""
-    assert len(victims(held(1001), Bounds(1000, PLENTY, {}))) == 21
+    assert len(evicted(held(1001), Bounds(1000, PLENTY, {}))) == 21
 
 
 def test_nothing_held_is_nothing_to_evict() -> None:
     """An empty memory has no victims, whatever the bounds."""
-    assert victims([], Bounds(0, 0, {"a": 0})) == []
+    assert evicted([], Bounds(0, 0, {"a": 0})) == []
 
 
 _HELD = st.lists(
@@ -63,17 +110,17 @@ _HELD = st.lists(
         st.floats(0, 1e9),
     ),
     max_size=40,
-).map(lambda rows: [Held(str(n), *row) for n, row in enumerate(rows)])
+).map(lambda rows: [Row(str(n), *row) for n, row in enumerate(rows)])
 
 
 @given(
     _HELD, st.integers(0, 40), st.integers(0, 800), st.integers(0, 20), st.sampled_from(list(Rule))
 )
 def test_what_remains_is_inside_every_bound(
-    entries: list[Held], most: int, size: int, quota: int, rule: Rule
+    entries: list[Row], most: int, size: int, quota: int, rule: Rule
 ) -> None:
     """After the victims have gone every bound holds, and no victim is named twice."""
-    gone = victims(entries, Bounds(most, size, {"a": quota}), rule)
+    gone = evicted(entries, Bounds(most, size, {"a": quota}), rule)
     rest = [one for one in entries if one.entry not in set(gone)]
     assert len(gone) == len(set(gone))
     assert len(rest) + len(gone) == len(entries)
@@ -87,27 +134,27 @@ def test_what_remains_is_inside_every_bound(
 HOUR = HALF_LIFE
 # Of each pair the first is worth less by the rule, all else equal or in its favour.
 WORTH_LESS = [
-    (Rule.LRU, Held("x", "a", 1, 10.0, hits=99, cost=9e9), Held("y", "a", 900, 11.0)),
-    (Rule.LFU, Held("x", "a", 1, 11.0, hits=2, cost=9e9), Held("y", "a", 900, 10.0, hits=3)),
+    (Rule.LRU, Row("x", "a", 1, 10.0, hits=99, cost=9e9), Row("y", "a", 900, 11.0)),
+    (Rule.LFU, Row("x", "a", 1, 11.0, hits=2, cost=9e9), Row("y", "a", 900, 10.0, hits=3)),
     # Seven answers two hours ago count as two now, and five an hour ago as more.
-    (Rule.LFU, Held("x", "a", 1, 0.0, hits=6), Held("y", "a", 1, 2 * HOUR, hits=1)),
-    (Rule.LFU, Held("x", "a", 1, 2 * HOUR, hits=1), Held("y", "a", 1, HOUR, hits=4)),
-    (Rule.LEC, Held("x", "a", 1, 9.0, 9, cost=100.0), Held("y", "a", 900, 9.0, 1, cost=501.0)),
-    (Rule.LEC, Held("x", "a", 1, 9.0, 1, cost=499.0), Held("y", "a", 900, 9.0, 9, cost=100.0)),
-    (Rule.GDSF, Held("x", "a", 1_000, 9.0, 4, cost=100.0), Held("y", "a", 400, 9.0, 2, 100.0)),
-    (Rule.GDSF, Held("x", "a", 400, 9.0, 0, cost=100.0), Held("y", "a", 1_000, 9.0, 2, 100.0)),
+    (Rule.LFU, Row("x", "a", 1, 0.0, hits=6), Row("y", "a", 1, 2 * HOUR, hits=1)),
+    (Rule.LFU, Row("x", "a", 1, 2 * HOUR, hits=1), Row("y", "a", 1, HOUR, hits=4)),
+    (Rule.LEC, Row("x", "a", 1, 9.0, 9, cost=100.0), Row("y", "a", 900, 9.0, 1, cost=501.0)),
+    (Rule.LEC, Row("x", "a", 1, 9.0, 1, cost=499.0), Row("y", "a", 900, 9.0, 9, cost=100.0)),
+    (Rule.GDSF, Row("x", "a", 1_000, 9.0, 4, cost=100.0), Row("y", "a", 400, 9.0, 2, 100.0)),
+    (Rule.GDSF, Row("x", "a", 400, 9.0, 0, cost=100.0), Row("y", "a", 1_000, 9.0, 2, 100.0)),
     # What cost nothing that was measured is worth its frequency all the same.
-    (Rule.LEC, Held("x", "a", 1, 9.0, hits=1), Held("y", "a", 1, 9.0, hits=2)),
+    (Rule.LEC, Row("x", "a", 1, 9.0, hits=1), Row("y", "a", 1, 9.0, hits=2)),
     # Of equal value, the one used longest ago.
-    (Rule.LFU, Held("x", "a", 1, 0.0, hits=1), Held("y", "a", 1, HOUR, hits=0)),
+    (Rule.LFU, Row("x", "a", 1, 0.0, hits=1), Row("y", "a", 1, HOUR, hits=0)),
 ]
 
 
 @pytest.mark.parametrize(("rule", "less", "more"), WORTH_LESS)
-def test_the_less_valuable_goes(rule: Rule, less: Held, more: Held) -> None:
+def test_the_less_valuable_goes(rule: Rule, less: Row, more: Row) -> None:
     """Each rule weighs what it says and nothing else."""
     for pair in ([less, more], [more, less]):
-        assert victims(pair, Bounds(1, PLENTY, {}), rule) == ["x"]
+        assert evicted(pair, Bounds(1, PLENTY, {}), rule) == ["x"]
 
 
 def spent(
@@ -130,7 +177,7 @@ def spent(
     costs = np.where(dice.random((models, 20)) < 0.5, 1.0, 101.0).min(axis=0)
     bytes_of = dice.integers(1, 100, 20) if sizes else np.full(20, 10)
     bounds = Bounds(20, int(bytes_of.sum() * 0.4), {}) if sizes else Bounds(8, PLENTY, {})
-    cache: dict[int, Held] = {}
+    cache: dict[int, Row] = {}
     total = 0.0
     for now, query in enumerate(asked.tolist()):
         known = cache.get(query)
@@ -138,8 +185,8 @@ def spent(
         if known is None:
             total += cost
         hits, cost = (0, cost) if known is None else (known.hits + 1, known.cost)
-        cache[query] = Held(str(query), "a", int(bytes_of[query]), float(now), hits, cost)
-        for gone in victims(list(cache.values()), bounds, rule):
+        cache[query] = Row(str(query), "a", int(bytes_of[query]), float(now), hits, cost)
+        for gone in evicted(list(cache.values()), bounds, rule):
             del cache[int(gone)]
     return total
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from index.catalog import Catalog
 from index.embedders.hashing import HashingEmbedder
 from index.journal import Journal
 from index.memory import Memory
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
-    from policies.eviction import Held
+    from policies.eviction import Bounds, Rule
 
 KEY = "sk-upkeep"
 TIDES, TIDES_AGAIN = "How do tides work?", "How do the tides work?"
@@ -207,6 +208,20 @@ def test_a_category_stays_within_its_quota(tmp_path: Path) -> None:
         assert sum(one["category"] == "default" for one in _entries(house)) == 6
 
 
+def test_a_key_stays_within_its_quota(tmp_path: Path) -> None:
+    """A tenth of twenty is two; other keys are left alone."""
+    index = {"max_entries": 20, "eviction": "lru", "tenant_quota": "10%"}
+    with with_oracle(tmp_path, index=index) as house:
+        for number in range(6):
+            house.chat(f"number {number}", "sk-hog")
+        house.chat("number 0", KEY)
+        until(lambda: len(_entries(house)) <= 3)
+        asked = {"cache-control": "only-if-cached"}
+        assert house.chat("number 0", KEY, asked).headers["x-cache"] == "HIT"
+        assert house.chat("number 5", "sk-hog", asked).headers["x-cache"] == "HIT"
+        assert house.chat("number 0", "sk-hog", asked).status_code == 504
+
+
 @asynccontextmanager
 async def turning(
     tmp_path: Path, gone: Sequence[float], **parts: Any
@@ -273,13 +288,13 @@ async def test_entries_are_weighed_beside_the_requests(
 ) -> None:
     """No request waits while a full memory is listed: another thread does it."""
     threads: list[int] = []
-    listed = Memory.held
+    weigh = Catalog.worst
 
-    def held(memory: Memory) -> list[Held]:
+    def worst(catalog: Catalog, bounds: Bounds, rule: Rule) -> list[tuple[str, float]]:
         threads.append(threading.get_ident())
-        return listed(memory)
+        return weigh(catalog, bounds, rule)
 
-    monkeypatch.setattr(Memory, "held", held)
+    monkeypatch.setattr(Catalog, "worst", worst)
     ends = [time.time() + 60] * 3
     async with turning(tmp_path, ends, index={"max_entries": 2}) as (upkeep, memory):
         upkeep.ask_reload()
