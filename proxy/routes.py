@@ -159,14 +159,21 @@ class DataPort:
             if not caller.left:
                 raise
         except _Refused as refused:
-            await caller.refuse(dialect, refused)
+            await self._refuse(dialect, caller, refused)
         except Exception:
             LOG.exception("answering a request failed")
             if not caller.started:
                 said = "Likewise failed on this request; its log has the details."
-                await caller.refuse(dialect, _Refused(500, "internal_error", said))
+                await self._refuse(dialect, caller, _Refused(500, "internal_error", said))
         finally:
             caller.close()
+
+    async def _refuse(self, dialect: Dialect, caller: _Caller, refused: _Refused) -> None:
+        """Answer what never became a decision: the log, not the journal, knows its id."""
+        number = b"%016x" % self._engine.ids()
+        LOG.info("request %s: refused with %d %s", number.decode(), refused.status, refused.code)
+        body = dialect.error(refused.status, str(refused), code=refused.code, param=refused.param)
+        await caller.fail(refused, body, [(b"x-likewise-request", number)])
 
     def _ask(self, dialect: Dialect, deployment: str, scope: Scope, body: bytes) -> Ask:
         """The request as the engine takes it; byte-identical repeats share one."""
@@ -458,12 +465,8 @@ class _Caller:
         self.done = True
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def refuse(self, dialect: Dialect, refused: _Refused) -> None:
-        body = dialect.error(refused.status, str(refused), code=refused.code, param=refused.param)
-        await self.fail(refused, body)
-
-    async def fail(self, refused: _Refused, body: bytes) -> None:
-        lines: Headers = [_JSON, (b"content-length", b"%d" % len(body))]
+    async def fail(self, refused: _Refused, body: bytes, more: Headers | None = None) -> None:
+        lines: Headers = [_JSON, (b"content-length", b"%d" % len(body)), *(more or [])]
         if refused.status == 508:  # noqa: PLR2004 - Loop Detected
             lines.append((b"x-should-retry", b"false"))
         if refused.status == 415:  # noqa: PLR2004 - Unsupported Media Type

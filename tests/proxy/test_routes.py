@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,36 @@ def test_a_body_over_the_limit_is_refused(tmp_path: Path) -> None:
             assert error(answer)["code"] == "request_too_large"
         assert house.oracle.log == []
         assert house.chat(SKY, KEY).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status"),
+    [
+        (b"{", {}, 400),
+        (b'{"model": "m", "messages": []}', {"x-likewise-mode": "loud"}, 400),
+        ((b"x" * 500 for _ in range(40)), {}, 413),
+        (b"{}", {"content-encoding": "zstd"}, 415),
+        (b"{}", {"via": "1.1 likewise"}, 508),
+    ],
+)
+def test_whoever_is_refused_has_an_id_to_name(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    content: Any,
+    headers: dict[str, str],
+    status: int,
+) -> None:
+    """On each of the cached routes; the log has the same id, and no reason is made up."""
+    caplog.set_level("INFO", "likewise.routes")
+    with with_oracle(tmp_path, server={"limits": {"body": "4KB"}}) as house:
+        answer = house.client.post(
+            f"{house.where.data}/v1/chat/completions", content=content, headers=headers
+        )
+    assert answer.status_code == status
+    number = answer.headers["x-likewise-request"]
+    assert re.fullmatch(r"[0-9a-f]{16}", number)
+    assert "x-likewise-reason" not in answer.headers
+    assert f"request {number}: refused with {status}" in caplog.text
 
 
 def test_a_compressed_body_is_read(house: House) -> None:
