@@ -12,6 +12,7 @@ import secrets
 import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -23,20 +24,29 @@ _LOOPBACK: Final = frozenset({"localhost", "localhost.localdomain", "ip6-localho
 _ADDRESSES_KEPT: Final = 4096
 
 
+class Role(StrEnum):
+    """Who only looks, and who may change things."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One log-in: when it ends (Unix seconds) and the token its forms must carry."""
+    """One log-in: when it ends (Unix seconds), what it may, and the token its forms must carry."""
 
     expires: int
     nonce: str
     csrf: str
+    role: Role = Role.OPERATOR
 
 
 class Access:
-    """The token and everything derived from it.
+    """The tokens and everything derived from them.
 
     A session is a signed expiry, so that replicas with one token share log-ins and a new token
-    ends them all; log-outs are remembered by this process until they would have expired.
+    ends those that it had opened; log-outs are remembered by this process until they would have
+    expired.
     """
 
     def __init__(
@@ -44,19 +54,25 @@ class Access:
         token: str,
         hosts: frozenset[str] | None,
         clock: Callable[[], float] = time.time,
+        *,
+        viewer: str | None = None,
     ) -> None:
         if not token:
             raise ValueError("the admin token is empty; set LIKEWISE_ADMIN_TOKEN to a long secret")
-        self._token = _digest(token)
-        self._key = hmac.digest(token.encode(), b"likewise admin session", "sha256")
+        tokens = {Role.OPERATOR: token} | ({Role.VIEWER: viewer} if viewer else {})
+        self._tokens = {role: _digest(text) for role, text in tokens.items()}
+        self._keys = {role: _session_key(text) for role, text in tokens.items()}
         self._hosts = None if hosts is None else frozenset(_name(host) for host in hosts)
         self._clock = clock
         self._closed: dict[str, int] = {}
         self.logins = Failures(5, 60.0)
         self.bearers = Failures(60, 60.0)
 
-    def token_fits(self, token: str) -> bool:
-        return hmac.compare_digest(self._token, _digest(token))
+    def role_of(self, token: str) -> Role | None:
+        """What a token allows; None where it is none of ours."""
+        given = _digest(token)
+        fits = [role for role, known in self._tokens.items() if hmac.compare_digest(known, given)]
+        return fits[0] if fits else None
 
     def host_fits(self, host: str) -> bool:
         """Whether a `Host` may be served.
@@ -72,21 +88,24 @@ class Access:
             return False
         return True
 
-    def open(self) -> str:
+    def open(self, role: Role = Role.OPERATOR) -> str:
         """A new session's cookie."""
-        nonce = secrets.token_hex(16)
-        expires = int(self._clock()) + SESSION_SECONDS
-        return f"{expires}.{nonce}.{self._sign('session', f'{expires}.{nonce}')}"
+        claim = f"{int(self._clock()) + SESSION_SECONDS}.{secrets.token_hex(16)}.{role.value}"
+        return f"{claim}.{self._sign(role, 'session', claim)}"
 
     def session(self, cookie: str) -> Session | None:
         """The session of a cookie, None where it is forged, expired or logged out."""
         claim, _, signature = cookie.rpartition(".")
-        expires, _, nonce = claim.partition(".")
-        if not hmac.compare_digest(signature.encode(), self._sign("session", claim).encode()):
+        expires, nonce, named = (*claim.split("."), "", "")[:3]
+        role = next((role for role in self._keys if role.value == named), None)
+        if role is None:
+            return None
+        signed = self._sign(role, "session", claim)
+        if not hmac.compare_digest(signature.encode(), signed.encode()):
             return None
         if int(expires) <= self._clock() or nonce in self._closed:
             return None
-        return Session(int(expires), nonce, self._sign("csrf", nonce))
+        return Session(int(expires), nonce, self._sign(role, "csrf", nonce), role)
 
     def close(self, session: Session) -> None:
         """Log out: the session's cookie is worth nothing from here on."""
@@ -94,8 +113,8 @@ class Access:
         self._closed = {n: end for n, end in self._closed.items() if end > now}
         self._closed[session.nonce] = session.expires
 
-    def _sign(self, use: str, text: str) -> str:
-        return hmac.new(self._key, f"{use}:{text}".encode(), hashlib.sha256).hexdigest()
+    def _sign(self, role: Role, use: str, text: str) -> str:
+        return hmac.new(self._keys[role], f"{use}:{text}".encode(), hashlib.sha256).hexdigest()
 
 
 class Failures:
@@ -148,6 +167,10 @@ def safe_next(target: str) -> str:
 def _digest(token: str) -> bytes:
     # Equal lengths, so that comparing tells nothing about the token's own length.
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _session_key(token: str) -> bytes:
+    return hmac.digest(token.encode(), b"likewise admin session", "sha256")
 
 
 def _name(host: str) -> str:

@@ -12,7 +12,17 @@ from starlette.staticfiles import StaticFiles
 
 from admin_ui import pages
 from admin_ui.access import Access
-from admin_ui.api import categories, decisions, entries, explain, learned, overview, policy, review
+from admin_ui.api import (
+    audit,
+    categories,
+    decisions,
+    entries,
+    explain,
+    learned,
+    overview,
+    policy,
+    review,
+)
 from admin_ui.gate import Gate
 from admin_ui.render import HERE, refusal
 
@@ -31,6 +41,7 @@ ROUTERS: Final = (
     policy.router,
     review.router,
     learned.router,
+    audit.router,
     overview.metrics_router,
     pages.router,
 )
@@ -41,15 +52,17 @@ def create_admin(
     *,
     token: str,
     hosts: frozenset[str] | None,
+    viewer: str | None = None,
     data_url: str = "http://127.0.0.1:8080/v1",
 ) -> FastAPI:
     """The admin port's application.
 
     `hosts` are the names it may be reached by besides loopback names and plain addresses; None
-    takes any name. `data_url` is the base URL that the empty dashboard tells people to set.
+    takes any name. `viewer` is the token of those who only look. `data_url` is the base URL that
+    the empty dashboard tells people to set.
     Raises ValueError for an empty token.
     """
-    access = Access(token, hosts)
+    access = Access(token, hosts, viewer=viewer)
     app = FastAPI(
         title="Likewise admin",
         version="1",
@@ -66,7 +79,7 @@ def create_admin(
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     app.add_exception_handler(HTTPException, _failed)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_middleware(Gate, access=access)
+    app.add_middleware(Gate, access=access, acted=console.acted)
     return app
 
 

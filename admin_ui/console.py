@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from admin_ui.facts import Evidence, Overview
+    from admin_ui.facts import (
+        Act,
+        Applied,
+        Edition,
+        Evidence,
+        Fault,
+        Overview,
+        Similarities,
+        Trial,
+        Written,
+    )
     from policies.record import Comparison, Decision, Filter
 
 
@@ -119,6 +129,16 @@ class Decisions(Protocol):
         `stands` where another verdict was there first; None without such a decision."""
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A hit that somebody should look at: `kind` is `bad` (somebody called it wrong) or `uncertain`
+    (served by meaning, and close to not being so)."""
+
+    decision: Decision
+    kind: str
+    note: str = ""
+
+
 class Crowded(Exception):
     """Too many are watching already."""
 
@@ -126,6 +146,12 @@ class Crowded(Exception):
 class Categories(Protocol):
     async def categories(self) -> list[dict[str, Any]]:
         """Each category's policy in force, what was learned, and usage against its quota."""
+
+    async def similarities(self, category: str, seconds: float) -> Similarities | None:
+        """How similar would-be hits were, and what each cut would do; None without a category."""
+
+    async def retune(self, category: str, threshold: float, revision: str, who: str) -> Applied:
+        """Write another threshold into the configuration and put it in force."""
 
     async def learned(self) -> dict[str, Any]:
         """The learned state whole: the model, what it may serve, how often it was wrong."""
@@ -140,6 +166,30 @@ class Categories(Protocol):
 class Policies(Protocol):
     async def policy(self) -> dict[str, Any]:
         """The policy in force, where it came from, and the last refused edit if there is one."""
+
+    async def written(self) -> Written:
+        """The configuration as its file has it now."""
+
+    async def check(self, text: str) -> tuple[Fault, ...]:
+        """Everything that is wrong with a text."""
+
+    async def diff(self, text: str) -> str:
+        """What a text changes, as `diff -u` shows it."""
+
+    async def trial(self, text: str, requests: int) -> Trial | tuple[Fault, ...]:
+        """What a text would have made of the last requests, or what is wrong with it."""
+
+    async def apply(self, text: str, revision: str, who: str) -> Applied:
+        """Write a text that was edited from `revision` and put it in force."""
+
+    async def editions(self, limit: int) -> Sequence[Edition]:
+        """What was in force, newest first."""
+
+    async def edition(self, number: int) -> str | None:
+        """The text of an edition."""
+
+    async def roll_back(self, number: int, revision: str, who: str) -> Applied | None:
+        """Put an edition's policy in force again; None where there is no such edition."""
 
 
 class Entries(Protocol):
@@ -175,11 +225,28 @@ class Reviews(Protocol):
     async def review(self, entry: str, *, good: bool) -> bool:
         """End what a bad verdict began: serve the entry again, or remove it. False without one."""
 
+    async def doubtful(self, limit: int) -> Sequence[Doubt]:
+        """What an operator's word helps most: bad verdicts first, then the least certain hits."""
+
+    async def settle(self, decision: int, *, good: bool, note: str = "") -> str | None:
+        """An operator's word on one of these; what it changed: `restored`, `removed`, `flagged` or
+        `none`. None without such a decision."""
+
 
 class Playground(Protocol):
     async def explain(self, question: Question) -> dict[str, Any]:
         """Why this prompt would hit or miss, step by step, with nothing sent upstream."""
 
 
-class Console(Counts, Decisions, Categories, Policies, Entries, Reviews, Playground, Protocol):
+class Audit(Protocol):
+    async def acted(self, act: Act) -> None:
+        """Write down a change that somebody made."""
+
+    async def acts(self, limit: int, before: int | None = None) -> Sequence[tuple[int, Act]]:
+        """Who changed what, newest first, each with its number; those below `before` if given."""
+
+
+class Console(
+    Counts, Decisions, Categories, Policies, Entries, Reviews, Playground, Audit, Protocol
+):
     """Answers for people. Every method may be slow and runs off the request path."""

@@ -16,17 +16,26 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 
-from admin_ui.access import Access, Session, same_origin
+from admin_ui.access import Access, Role, Session, same_origin
+from admin_ui.acts import act
 from admin_ui.render import is_api, refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from admin_ui.facts import Act
 
 COOKIE: Final = "likewise_admin"
 CSRF_HEADER: Final = "x-csrf-token"
 _BODY_BYTES: Final = 1_000_000
 _BODY_SECONDS: Final = 10.0
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+# What changes nothing although it is sent like a form, because it is too long for an address.
+_QUESTIONS: Final = frozenset(
+    {"/explain", "/api/explain", "/api/policy/check", "/api/policy/trial"}
+)
 _CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -45,11 +54,17 @@ _log = logging.getLogger("likewise.admin")
 
 
 class Gate:
-    """Lets in who has the token or a session, and seals every answer with `HEADERS`."""
+    """Lets in who has a token or a session, and seals every answer with `HEADERS`.
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    A viewer only looks. Whatever is changed is told to `acted`.
+    """
+
+    def __init__(
+        self, app: ASGIApp, access: Access, acted: Callable[[Act], Awaitable[None]]
+    ) -> None:
         self._app = app
         self._access = access
+        self._acted = acted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -68,18 +83,32 @@ class Gate:
             message = "Likewise could not answer this; its log says why. Try again in a moment."
             await refusal(scope, 500, message)(scope, receive, seal)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, seal: _Seal) -> None:
         refused = self._refused(scope)
-        if refused is None and scope["method"] not in _READING:
-            try:
-                async with asyncio.timeout(_BODY_SECONDS):
-                    body = await _body(receive)
-            except TimeoutError:
-                refused = refusal(scope, 408, "The request's body did not arrive in time.")
-            else:
-                refused = self._unsound(scope, body)
-                receive = _replay(body or b"", receive)
-        await (refused or self._app)(scope, receive, send)
+        if refused is not None or scope["method"] in _READING:
+            await (refused or self._app)(scope, receive, seal)
+            return
+        body: bytes | None = b""
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                body = await _body(receive)
+        except TimeoutError:
+            refused = refusal(scope, 408, "The request's body did not arrive in time.")
+        else:
+            refused = self._unsound(scope, body) or _not_for_viewers(scope)
+        try:
+            await (refused or self._app)(scope, _replay(body or b"", receive), seal)
+        finally:
+            await self._write_down(scope, body or b"", seal.status)
+
+    async def _write_down(self, scope: Scope, body: bytes, status: int) -> None:
+        """Tell of a change, or of a try, by somebody who is known."""
+        if "who" not in scope.get("state", {}) or scope["path"] in _QUESTIONS:
+            return
+        try:
+            await self._acted(act(scope, client(scope), body, status))
+        except Exception:  # noqa: BLE001 - what was changed stays changed
+            _log.exception("a change could not be written down: %s", scope["path"])
 
     def _refused(self, scope: Scope) -> Response | None:
         """What to answer instead, judged by the head of the request alone."""
@@ -101,7 +130,7 @@ class Gate:
             return self._bearer(scope, token.strip())
         session = self._access.session(_cookie(headers))
         if session is not None:
-            scope.setdefault("state", {})["session"] = session
+            know(scope, session.role, session)
             return None
         return _unknown(scope)
 
@@ -109,8 +138,9 @@ class Gate:
         address = client(scope)
         if wait := self._access.bearers.wait(address):
             return slow_down(scope, wait)
-        if self._access.token_fits(token):
-            scope.setdefault("state", {})["session"] = None
+        role = self._access.role_of(token)
+        if role is not None:
+            know(scope, role, None)
             return None
         self._access.bearers.count(address)
         return _unauthorized(scope, "The token is wrong. It is printed when Likewise starts.")
@@ -139,14 +169,30 @@ class _Seal:
         self._send = send
         self._lasting = scope["path"].startswith("/static/")
         self.started = False
+        self.status = 0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.started = True
+            self.started, self.status = True, message["status"]
             headers = MutableHeaders(scope=message)
             headers.update(HEADERS)
             headers["cache-control"] = "no-cache" if self._lasting else "no-store"
         await self._send(message)
+
+
+def know(scope: Scope, role: Role, session: Session | None) -> None:
+    """Let the routes know who asks: a role, and which log-in of it."""
+    which = "token" if session is None else session.nonce[:8]
+    known = {"session": session, "role": role.value, "who": f"{role.value} {which}"}
+    scope.setdefault("state", {}).update(known)
+
+
+def _not_for_viewers(scope: Scope) -> Response | None:
+    role = scope.get("state", {}).get("role")
+    if role != Role.VIEWER or scope["path"] in _QUESTIONS or scope["path"] == "/logout":
+        return None
+    message = "A viewer changes nothing. Log in with the operator's token."
+    return refusal(scope, 403, message)
 
 
 def client(scope: Scope) -> str:

@@ -16,7 +16,7 @@ from admin_ui.access import SESSION_SECONDS, Access, safe_next
 from admin_ui.api.asking import ENTRY_ID, Asked
 from admin_ui.api.explain import answered
 from admin_ui.console import Question, Selection
-from admin_ui.gate import COOKIE, client, slow_down
+from admin_ui.gate import COOKIE, client, know, slow_down
 from admin_ui.render import page
 
 RANGES: Final = {
@@ -196,14 +196,17 @@ async def login(
     address = client(request.scope)
     if wait := access.logins.wait(address):
         return slow_down(request.scope, wait)
-    if not access.token_fits(token.strip()):
+    role = access.role_of(token.strip())
+    if role is None:
         access.logins.count(address)
         problem = "That is not the token. It is printed when Likewise starts."
         return page(request, "login.html", 401, target=safe_next(target), problem=problem)
     answer = RedirectResponse(safe_next(target), status_code=303)
+    cookie = access.open(role)
+    know(request.scope, role, access.session(cookie))
     answer.set_cookie(
         COOKIE,
-        access.open(),
+        cookie,
         max_age=SESSION_SECONDS,
         path="/",
         secure=request.url.scheme == "https",

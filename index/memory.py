@@ -31,7 +31,7 @@ from index.texts import Texts
 from index.turns import Turns
 from index.vectors import RESERVE
 from policies import category as categories
-from policies import decide, guards
+from policies import decide, guards, text
 from policies.category import Centroids
 from policies.values import Found
 from policies.verdicts import Lookup, Reason
@@ -334,6 +334,10 @@ class Memory:
     async def nearest_anywhere(self, prompt: str, k: int) -> tuple[list[Candidate], Guess | None]:
         """The best neighbours over all spaces, for explaining; slow with many spaces."""
         return await self._pool.whenever(self._all, prompt, k)
+
+    async def embed(self, raw: str) -> Embedded:
+        """A text's vector, behind the requests. Raises `EmbedderError`."""
+        return await self._pool.whenever(self.embedder.embed, text.normalise(raw))
 
     async def compared(
         self, query: Query, category: CategoryRules, rules: Rules, near: list[Candidate]

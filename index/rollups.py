@@ -1,7 +1,8 @@
-"""Decisions summed up by minute and by hour, in the journal's own file: history that stays cheap.
+"""Decisions summed up by minute, hour and quarter of a day: history that stays cheap to ask.
 
-Sums are written in the transaction that writes their decisions, so neither is ever without the
-other. Times and similarities are kept as counts in bins, which add up over any stretch of time.
+Sums are written into the journal in the transaction that writes their decisions, so neither is
+ever without the other. Times and similarities are kept as counts in bins, which add up over any
+stretch of time.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
     from policies.record import Decision
 
-MINUTE, HOUR = 60, 3_600
-# The most rows of each kind: a day of busy minutes, a quarter of busy hours.
-KEPT = {MINUTE: 200_000, HOUR: 500_000}
+MINUTE, HOUR, QUARTER = 60, 3_600, 6 * 3_600
+# The most rows of each kind: a day of busy minutes, months of busy hours, a year of quarters.
+KEPT = {MINUTE: 200_000, HOUR: 400_000, QUARTER: 200_000}
 # Models are named by callers; beyond so many they are summed up together.
 MODELS, OTHER = 200, "(other)"
 # Neighbouring bins of milliseconds are this much apart.
@@ -114,11 +115,8 @@ def bin_of(ms: float) -> int:
     return math.floor(math.log(max(ms, _LEAST_MS)) * _SCALE)
 
 
-def quantile(sums: Iterable[Sums], share: float) -> float | None:
+def quantile(times: Mapping[int, int], share: float) -> float | None:
     """Milliseconds that `share` (0 to 1) of the decisions stayed at or under, to about 5%."""
-    times: dict[int, int] = {}
-    for one in sums:
-        _pour(times, one.times)
     target = share * sum(times.values())
     seen = 0
     for place in sorted(times):
@@ -129,7 +127,7 @@ def quantile(sums: Iterable[Sums], share: float) -> float | None:
 
 
 def summed(rows: Iterable[Counted], models: set[str]) -> dict[Key, Sums]:
-    """Sums by minute and by hour. `models` are those that have a name so far; it grows."""
+    """Sums of every span. `models` are those that have a name so far; it grows."""
     minutes: dict[Key, Sums] = {}
     for row in rows:
         model = row.model
@@ -144,11 +142,16 @@ def summed(rows: Iterable[Counted], models: set[str]) -> dict[Key, Sums]:
         if sums is None:
             sums = minutes[key] = Sums()
         _count(sums, row)
-    hours: dict[Key, Sums] = {}
-    for key, sums in minutes.items():
-        hour = key._replace(span=HOUR, at=key.at // HOUR * HOUR)
-        hours.setdefault(hour, Sums()).add(sums)
-    return minutes | hours
+    hours = coarser(minutes, HOUR)
+    return minutes | hours | coarser(hours, QUARTER)
+
+
+def coarser(fine: Mapping[Key, Sums], span: int) -> dict[Key, Sums]:
+    made: dict[Key, Sums] = {}
+    for key, sums in fine.items():
+        wide = key._replace(span=span, at=key.at // span * span)
+        made.setdefault(wide, Sums()).add(sums)
+    return made
 
 
 def _count(sums: Sums, row: Counted) -> None:

@@ -16,6 +16,7 @@ from admin_ui.app import create_admin
 from index import build
 from index.errors import SetupError, StoreError
 from index.journal import Journal
+from index.ledger import Ledger
 from index.memory import Memory
 from proxy import reporting
 from proxy.batch import BatchEngine
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
     from pathlib import Path
+
+    from fastapi import FastAPI
 
     from index.embedders.weights import Progress
     from index.ports import Embedder
@@ -85,15 +88,13 @@ async def run(
         await upkeep.adopt(settings.rules)
         await learner.load()
         verdicts = _verdicts(engine, learner, stack)
-        console = HouseConsole(settings, engine, identity, upkeep, learner, verdicts)
-        token = _token(settings)
-        addresses = Addresses(_url(data, secure=server.tls is not None), _url(admin), token)
-        face = create_admin(
-            console,
-            token=token,
-            hosts=frozenset({server.admin_host}) if is_local(server.admin_host) else None,
-            data_url=addresses.data + "/v1",
-        )
+        ledger = Ledger.open(build.home(settings.store_url) / "ledger.db")
+        stack.push_async_callback(ledger.close)
+        console = HouseConsole(settings, engine, identity, upkeep, learner, verdicts, ledger)
+        await console.begin()
+        secure = server.tls is not None
+        addresses = Addresses(_url(data, secure=secure), _url(admin), _token(settings))
+        face = _face(settings, console, addresses)
         port = _port(settings, engine, identity, verdicts, upkeep)
         tls = (server.tls.cert, server.tls.key) if server.tls else None
         stack.push_async_callback(_end, asyncio.create_task(upkeep.run()))
@@ -118,6 +119,17 @@ async def run(
             on_drain=upkeep.drain,
             stop=stop,
         )
+
+
+def _face(settings: Settings, console: HouseConsole, addresses: Addresses) -> FastAPI:
+    host, viewer = settings.server.admin_host, settings.viewer_token
+    return create_admin(
+        console,
+        token=addresses.token,
+        viewer=None if viewer is None else viewer.reveal(),
+        hosts=frozenset({host}) if is_local(host) else None,
+        data_url=addresses.data + "/v1",
+    )
 
 
 def _port(

@@ -4,28 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
+from dataclasses import astuple, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from admin_ui.console import Found, Selection
-from admin_ui.facts import Estimate
+from admin_ui.facts import Act, Estimate
 from index.journal import VERDICTS
+from index.ledger import Act as Entered
+from policies import lessons
+from policies.errors import PolicyError
+from policies.evidence import Share
 from proxy import counting
+from proxy.drafting import Drafts, faults_of
 from proxy.explaining import Explainer
-from proxy.reporting import told
+from proxy.foreseeing import foreseen
+from proxy.reporting import standing, told
+from proxy.reviewing import Reviewing
 from proxy.shipping import Shipping
 from proxy.tracing import trace
 from proxy.watching import Watching
+from proxy.whatif import WhatIf
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
-    from admin_ui.console import Question, Taken, Warming
-    from admin_ui.facts import Evidence, Overview
+    from admin_ui.console import Doubt, Question, Taken, Warming
+    from admin_ui.facts import (
+        Applied,
+        Edition,
+        Evidence,
+        Fault,
+        Overview,
+        Similarities,
+        Trial,
+        Written,
+    )
     from index.catalog import Slot
+    from index.ledger import Ledger
     from policies.record import Comparison, Decision, Filter
     from policies.values import CategoryRules, Facts
+    from policies.verified import Learned
     from proxy.engine import Engine
     from proxy.feedback import Feedback
     from proxy.identity import Identity
@@ -41,6 +60,9 @@ UNTOLD = (
 )
 
 
+NOTHING = Share(0.0, 0.0, 1.0, 0)
+
+
 class HouseConsole:
     """Asks the engine, the memory and the journal; reads only, except what says otherwise."""
 
@@ -52,9 +74,9 @@ class HouseConsole:
         upkeep: Upkeep,
         learner: Learner,
         feedback: Feedback,
+        ledger: Ledger,
     ) -> None:
         self._learner = learner
-        self._settings = settings
         self._engine = engine
         self._identity = identity
         self._upkeep = upkeep
@@ -62,6 +84,19 @@ class HouseConsole:
         self._shipping = Shipping(engine, identity)
         self._watching = Watching(engine.journal)
         self._feedback = feedback
+        self._ledger = ledger
+        self._drafts = Drafts(upkeep, ledger)
+        self._reviewing = Reviewing(engine.journal, engine.memory, ledger, feedback)
+        self._what_if = WhatIf(engine, learner)
+
+    async def begin(self) -> None:
+        """Write down which policy the process starts with."""
+        await self._drafts.begin()
+
+    @property
+    def _settings(self) -> Settings:
+        """Those in force."""
+        return self._upkeep.settings
 
     async def overview(self, seconds: float) -> Overview:
         journal, rules, now = self._engine.journal, self._engine.rules, time.time()
@@ -155,17 +190,69 @@ class HouseConsole:
         return known
 
     async def review(self, entry: str, *, good: bool) -> bool:
-        memory = self._engine.memory
-        if good:
-            return await memory.flag([entry], flagged=False) > 0
-        return await memory.purge([entry]) > 0
+        return await self._reviewing.review(entry, good=good) != "none"
+
+    async def doubtful(self, limit: int) -> Sequence[Doubt]:
+        return await self._reviewing.doubtful(limit)
+
+    async def settle(self, decision: int, *, good: bool, note: str = "") -> str | None:
+        return await self._reviewing.settle(decision, good=good, note=note)
 
     async def categories(self) -> list[dict[str, Any]]:
         rules, memory = self._engine.rules, self._engine.memory
+        most, learned = self._settings.index.max_entries, self._engine.learned
+        wrong = lessons.account(self._learner.lessons.labels).by_category
         return [
-            _category(category) | {"entries": memory.counts[category.name]}
+            _category(category)
+            | {
+                "entries": memory.counts[category.name],
+                "quota_entries": None if category.quota is None else int(category.quota * most),
+                "learned": _learned(category, learned, rules.audits),
+                "false_hits": counting.estimate(wrong.get(category.name, NOTHING)),
+            }
             for category in (*rules.categories, rules.defaults)
         ]
+
+    async def similarities(self, category: str, seconds: float) -> Similarities | None:
+        rule = self._engine.rules.named(category)
+        if rule is None:
+            return None
+        journal, now = self._engine.journal, time.time()
+        span, since, _ = counting.stepped(seconds, now)
+        rollups = await journal.rollups(span, since)
+        labels = await journal.labels(VERDICTS, since)
+        return await asyncio.to_thread(foreseen, rule, rollups, labels, seconds)
+
+    async def retune(self, category: str, threshold: float, revision: str, who: str) -> Applied:
+        return await self._drafts.retune(category, threshold, revision, who)
+
+    async def written(self) -> Written:
+        return await self._drafts.written()
+
+    async def check(self, text: str) -> tuple[Fault, ...]:
+        return await self._drafts.check(text)
+
+    async def diff(self, text: str) -> str:
+        return await self._drafts.diff(text)
+
+    async def trial(self, text: str, requests: int) -> Trial | tuple[Fault, ...]:
+        try:
+            draft = await self._drafts.draft(text)
+        except PolicyError as error:
+            return faults_of(error)
+        return await self._what_if.trial(self._settings.rules, draft.rules, requests)
+
+    async def apply(self, text: str, revision: str, who: str) -> Applied:
+        return await self._drafts.apply(text, revision, who)
+
+    async def editions(self, limit: int) -> Sequence[Edition]:
+        return await self._drafts.editions(limit)
+
+    async def edition(self, number: int) -> str | None:
+        return await self._drafts.edition(number)
+
+    async def roll_back(self, number: int, revision: str, who: str) -> Applied | None:
+        return await self._drafts.roll_back(number, revision, who)
 
     async def policy(self) -> dict[str, Any]:
         return {
@@ -196,6 +283,13 @@ class HouseConsole:
             "upstreams": [u.name for u in self._settings.upstreams],
             "upstreams_failing": self._engine.upstreams.breakers.open,
         }
+
+    async def acted(self, act: Act) -> None:
+        await self._ledger.acted(Entered(*astuple(act)))
+
+    async def acts(self, limit: int, before: int | None = None) -> Sequence[tuple[int, Act]]:
+        rows = await self._ledger.acts(limit, before)
+        return [(number, Act(*row)) for number, row in rows]
 
     def metrics(self) -> bytes:
         return self._engine.meters.render()
@@ -252,6 +346,16 @@ def _entry(slot: Slot) -> dict[str, Any]:
         "hits": slot.hits,
         "tokens_saved": slot.tokens_saved,
     }
+
+
+def _learned(
+    category: CategoryRules, learned: Learned | None, audits: float
+) -> dict[str, Any] | None:
+    """What labels allow here by now; None where they rule nothing."""
+    bound = category.threshold.max_false_hits
+    if bound is None or learned is None:
+        return None
+    return standing(learned.standing(bound, audits))
 
 
 def _category(category: CategoryRules) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from admin_ui.facts import Estimate, Line, Moment, Overview, Tally
-from index.rollups import HOUR, MINUTE, quantile
+from index.rollups import HOUR, MINUTE, QUARTER, Key, Rollup, Sums, quantile
 from policies import evidence
 from policies.lessons import SHOWN_DOUBT
 from policies.verdicts import Outcome, Reason
@@ -16,7 +16,6 @@ from policies.verdicts import Outcome, Reason
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from index.rollups import Rollup, Sums
     from policies.evidence import Share
     from policies.record import Comparison
 
@@ -25,15 +24,15 @@ if TYPE_CHECKING:
 # About so many moments make a chart; their length is one of these.
 MOMENTS = 60
 STEPS = (60, 300, 900, 3_600, 2 * 3_600, 6 * 3_600, 12 * 3_600, 86_400)
-# Windows up to this long are counted by the minute.
-BY_MINUTE = 86_400.0
+# Windows up to so long are counted by the minute, and by the hour.
+BY_MINUTE, BY_HOUR = 6 * 3_600.0, 7 * 86_400.0
 
 
 def stepped(seconds: float, now: float) -> tuple[int, int, int]:
     """Which sums to read for a window, from when on, and how long its moments are."""
     step = next((step for step in STEPS if seconds / step <= MOMENTS), None)
     step = step or -int(-seconds / MOMENTS // 86_400) * 86_400
-    span = MINUTE if seconds <= BY_MINUTE else HOUR
+    span = MINUTE if seconds <= BY_MINUTE else HOUR if seconds <= BY_HOUR else QUARTER
     step = max(step, span)
     return span, int((now - seconds) // span) * span, step
 
@@ -42,6 +41,7 @@ def counted(
     rollups: Sequence[Rollup], since: int, until: float, step: int, prices: Prices
 ) -> Overview:
     """All that sums tell of a window."""
+    rollups = gathered(rollups, since, step)
     miss = mean_miss(rollups)
     parts = by_category(rollups)
     return Overview(
@@ -54,6 +54,15 @@ def counted(
         moments=moments(rollups, since, until, step, prices),
         lines=lines(rollups, since, until, step),
     )
+
+
+def gathered(rollups: Iterable[Rollup], since: int, step: int) -> list[Rollup]:
+    """The same, added up within each stretch of `step` seconds: far fewer."""
+    made: dict[Key, Sums] = {}
+    for key, sums in rollups:
+        wide = key._replace(span=step, at=since + (key.at - since) // step * step)
+        made.setdefault(wide, Sums()).add(sums)
+    return [Rollup(key, sums) for key, sums in made.items()]
 
 
 def moments(
@@ -94,25 +103,32 @@ def mean_miss(rollups: Iterable[Rollup]) -> float | None:
 def tally(rollups: Sequence[Rollup], prices: Prices, miss: float | None) -> Tally:
     """Add up; `miss` is what an answer from upstream takes, for the time that hits saved."""
     hits = [one for one in rollups if one.key.outcome == Outcome.HIT]
-    missed = [sums for key, sums in rollups if key.outcome == Outcome.MISS]
-    quick, answered = [sums for _, sums in hits], _count(hits)
-    saved = 0.0 if miss is None else answered * miss - sum(sums.ms for sums in quick)
+    quick = added(sums for _, sums in hits)
+    missed = added(sums for key, sums in rollups if key.outcome == Outcome.MISS)
+    saved = 0.0 if miss is None else quick.count * miss - quick.ms
     return Tally(
         requests=_count(rollups),
         exact=_count(one for one in hits if one.key.reason == Reason.EXACT),
         semantic=_count(one for one in hits if one.key.reason == Reason.SEMANTIC),
         stale=_count(one for one in rollups if one.key.outcome == Outcome.STALE),
-        collapsed=sum(sums.collapsed for sums in missed),
-        missed=sum(sums.count for sums in missed),
+        collapsed=missed.collapsed,
+        missed=missed.count,
         bypassed=_count(one for one in rollups if one.key.outcome == Outcome.BYPASS),
-        hit_p50_ms=quantile(quick, 0.5),
-        hit_p95_ms=quantile(quick, 0.95),
-        miss_p50_ms=quantile(missed, 0.5),
-        miss_p95_ms=quantile(missed, 0.95),
-        tokens_saved=sum(sums.tokens_in + sums.tokens_out for sums in quick),
+        hit_p50_ms=quantile(quick.times, 0.5),
+        hit_p95_ms=quantile(quick.times, 0.95),
+        miss_p50_ms=quantile(missed.times, 0.5),
+        miss_p95_ms=quantile(missed.times, 0.95),
+        tokens_saved=quick.tokens_in + quick.tokens_out,
         dollars_saved=sum(dollars(key.model, sums, prices) for key, sums in hits),
         seconds_saved=max(0.0, saved / 1000),
     )
+
+
+def added(some: Iterable[Sums]) -> Sums:
+    total = Sums()
+    for sums in some:
+        total.add(sums)
+    return total
 
 
 def _count(rollups: Iterable[Rollup]) -> int:

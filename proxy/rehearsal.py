@@ -94,6 +94,8 @@ class Rehearsal:
     seed: int = 0
     embed: Callable[[str], Embedded] = _unread
     """For the earlier turns of conversations."""
+    lots: bool = True
+    """Whether lots are drawn for audits; without them all is served that may be."""
     lessons: Lessons = field(init=False)
     _facts: dict[str, Facts] = field(default_factory=dict)
     _answers: dict[str, str] = field(default_factory=dict)
@@ -127,7 +129,8 @@ class Rehearsal:
         if isinstance(plan, Bypass):
             return Told(plan.reason, plan.category, seconds=time.perf_counter() - started)
         found = self._find(query, plan, asked)
-        snap = Snapshot(asked.at, self.rules, self._dice.random(), self.lessons.learned)
+        dice = self._dice.random() if self.lots else 1.0
+        snap = Snapshot(asked.at, self.rules, dice, self.lessons.learned)
         verdict = decide.choose(query, found, snap)
         seconds = time.perf_counter() - started
         name = verdict.category.name

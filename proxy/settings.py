@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FILE = "likewise.yaml"
 NO_FILE = "(no file)"
+SECRETS = ("LIKEWISE_ADMIN_TOKEN", "LIKEWISE_VIEWER_TOKEN", "LIKEWISE_SECRET")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -123,6 +124,7 @@ class Settings:
     rules: Rules
     source: Path | None = None
     admin_token: Secret | None = None
+    viewer_token: Secret | None = None
     secret: Secret | None = None
     document: Document = field(default_factory=lambda: Document(""), repr=False)
 
@@ -164,7 +166,7 @@ def load(
         raise PolicyError(sorted(problems, key=lambda p: p.line))
     server = _server(config.server, host, port, admin_port)
     upstreams = _upstreams(config, upstream, env)
-    tokens = {k: Secret(env[k]) for k in ("LIKEWISE_ADMIN_TOKEN", "LIKEWISE_SECRET") if env.get(k)}
+    tokens = {name: Secret(env[name]) for name in SECRETS if env.get(name)}
     problems = list(_whole(document, server, upstreams, tokens))
     if problems:
         raise PolicyError(problems)
@@ -180,6 +182,7 @@ def load(
         rules=rules,
         source=source,
         admin_token=tokens.get("LIKEWISE_ADMIN_TOKEN"),
+        viewer_token=tokens.get("LIKEWISE_VIEWER_TOKEN"),
         secret=tokens.get("LIKEWISE_SECRET"),
         document=document,
     )
@@ -198,6 +201,40 @@ def reread(settings: Settings) -> Settings:
         rules=_ruled(document, settings.upstreams, settings.embedding.model),
         document=document,
     )
+
+
+# What may be changed while the proxy runs.
+LIVE = ("policy", "prices")
+
+
+def redraft(settings: Settings, text: str) -> Settings:
+    """Return the settings with `policy:` and `prices:` as a text has them.
+
+    Raises `PolicyError`, also where the text changes anything else.
+    """
+    document = read(text, str(settings.source or NO_FILE))
+    problems = list(_fixed(settings.document, document))
+    try:
+        rules = _ruled(document, settings.upstreams, settings.embedding.model)
+    except PolicyError as error:
+        problems += error.problems
+    if problems:
+        raise PolicyError(sorted(problems, key=lambda problem: problem.line))
+    return replace(settings, rules=rules, document=document)
+
+
+def _fixed(old: Document, new: Document) -> Iterator[Problem]:
+    """What a text changes besides the policy."""
+    before, after = old.value or {}, new.value or {}
+    if not isinstance(after, dict):
+        return
+    for key in dict.fromkeys((*before, *after)):
+        if key not in LIVE and before.get(key) != after.get(key):
+            said = (
+                f"only {' and '.join(LIVE)} can be changed while the proxy runs; change this in "
+                "the file itself and start anew"
+            )
+            yield new.problem((key,), said)
 
 
 def read_file(path: Path) -> Document:
@@ -392,6 +429,10 @@ def _whole(
             "LIKEWISE_ADMIN_TOKEN, or use 127.0.0.1"
         )
         yield document.problem(("server", "admin", "host"), said)
+    given = [secrets[name].reveal() for name in SECRETS[:2] if name in secrets]
+    if len(given) > len(set(given)):
+        said = "LIKEWISE_VIEWER_TOKEN is the operator's token; give viewers one of their own"
+        yield document.problem(("server", "admin"), said)
     if server.port and (server.host, server.port) == (server.admin_host, server.admin_port):
         said = f"the data port and the admin port are both {server.port}; change one"
         yield document.problem(("server", "admin", "port"), said)

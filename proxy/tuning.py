@@ -37,6 +37,9 @@ STEP = 0.005
 # More labels than this are not asked for: then the cut is not what is wrong.
 MOST_NEEDED = 100_000
 GROWTH = 1.05
+SHIPPED = (
+    "comes with Likewise, so it is not in the file; write it there whole to change its threshold"
+)
 
 
 class Label(NamedTuple):
@@ -224,6 +227,19 @@ def edited(document: Document, rules: Rules, advice: Iterable[Advice], wanted: f
     return text
 
 
+def rewritten(document: Document, rules: Rules, name: str, at: float) -> str:
+    """The configuration's text with another cut for one category, unchecked.
+
+    Raises ValueError, saying why, where there is none to write.
+    """
+    said = _untouchable(name, rules.named(name) or rules.defaults)
+    if not said and shipped(name, document):
+        said = SHIPPED
+    if said:
+        raise ValueError(f"{name}: {said}")
+    return _written(document.text, document.file, name, at, rules, None)
+
+
 def shipped(name: str, document: Document) -> bool:
     """Whether a category is there only because Likewise brings it along."""
     own = document.at(("policy", "categories", name)) is not None
@@ -283,7 +299,4 @@ def remarks(advice: Iterable[Advice], document: Document) -> Iterator[str]:
                 f"shown to stay under {one.wanted * 100:g}% false hits"
             )
         elif shipped(one.category, document):
-            yield (
-                f"{one.category}: comes with Likewise, so it is not in the file; write it there "
-                "whole to change its threshold"
-            )
+            yield f"{one.category}: {SHIPPED}"

@@ -35,20 +35,25 @@ SWEEP_EVERY = 15
 
 
 class Upkeep:
-    """The background of one process, and the facts about it that people see."""
+    """The background of one process, and the facts about it that people see.
+
+    `settings` are those in force. `on_policy` is told the settings whenever another policy is.
+    """
 
     def __init__(self, settings: Settings, engine: Engine, learner: Learner) -> None:
         self.draining = False
         self._loaded = False
         self.refused_edit = ""
         self.notices = notices(settings)
-        self._settings = settings
+        self.settings = settings
+        self.on_policy: Callable[[Settings], Awaitable[None]] = _unheard
         self._engine = engine
         self._learner = learner
         self.pressure = Pressure(engine)
         self._mark = self._stamp()
         self._turn = 0
         self._reload = asyncio.Event()
+        self._watching = asyncio.Lock()
 
     @property
     def ready(self) -> bool:
@@ -68,6 +73,11 @@ class Upkeep:
         """Read the policy again at once (SIGHUP)."""
         self._mark = ()
         self._reload.set()
+
+    async def reload(self) -> None:
+        """Read the policy again and put it in force before this returns, if it is sound."""
+        self._mark = ()
+        await self._watch()
 
     async def run(self) -> None:
         """Turn once a second until cancelled. Load is measured beside it: a turn may take long."""
@@ -99,7 +109,7 @@ class Upkeep:
         memory = self._engine.memory
         memory.centroids = await memory.learn_examples(rules)
         upstreams = self._engine.upstreams
-        self._learner.judging.adopt(judges.judge(self._settings, rules, memory.embedder, upstreams))
+        self._learner.judging.adopt(judges.judge(self.settings, rules, memory.embedder, upstreams))
         self.pressure.adopt(rules)
         await self._learner.fold()
 
@@ -112,12 +122,16 @@ class Upkeep:
             LOG.exception("an upkeep step failed")
 
     async def _watch(self) -> None:
+        async with self._watching:
+            await self._look()
+
+    async def _look(self) -> None:
         stamp = self._stamp()
         if stamp == self._mark:
             return
         self._mark = stamp
         try:
-            changed = await asyncio.to_thread(reread, self._settings)
+            changed = await asyncio.to_thread(reread, self.settings)
         except PolicyError as fault:
             self.refused_edit = str(fault)
             LOG.error("the changed policy is not taken over: %s", fault)  # noqa: TRY400 - no trace
@@ -125,13 +139,14 @@ class Upkeep:
         self.refused_edit = ""
         if changed.rules.version == self._engine.rules.version and not self._turn:
             return
-        self._settings = changed
+        self.settings = changed
         self.notices = notices(changed)
         await self.adopt(changed.rules)
         LOG.info("policy %s is in force", changed.rules.version)
+        await self.on_policy(changed)
 
     async def _evict(self) -> None:
-        memory, limits = self._engine.memory, self._settings.index
+        memory, limits = self._engine.memory, self.settings.index
         rules = self._engine.rules
         quotas = {
             c.name: int(c.quota * limits.max_entries)
@@ -161,7 +176,7 @@ class Upkeep:
         await memory.bodies.sweep(now)
 
     def _stamp(self) -> tuple[int, ...]:
-        source = self._settings.source
+        source = self.settings.source
         if source is None:
             return ()
         try:
@@ -180,3 +195,7 @@ def _full(memory: Memory, bounds: Bounds) -> bool:
     if bounds.each is None:
         return False
     return any(held > bounds.each for owner, held in memory.owners.items() if owner)
+
+
+async def _unheard(_: Settings) -> None:
+    """Nobody keeps a history."""

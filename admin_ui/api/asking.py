@@ -26,6 +26,15 @@ def asked(request: Request) -> Console:
 Asked = Annotated[Console, Depends(asked)]
 
 
+def named(request: Request) -> str:
+    """Who asks, as the audit log names them."""
+    who: str = request.state.who
+    return who
+
+
+Who = Annotated[str, Depends(named)]
+
+
 class Body(BaseModel):
     """A request's body or query; a misspelt field is refused, not left out."""
 

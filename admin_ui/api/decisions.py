@@ -109,7 +109,7 @@ class VerdictBody(Body):
 
 
 class Ruled(BaseModel):
-    """What a verdict ended: `flagged`, `removed` or `none`."""
+    """What a verdict did: `flagged`, `removed`, `restored` or `none`."""
 
     effect: str
 

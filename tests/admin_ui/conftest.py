@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from admin_ui.app import create_admin
-from tests.admin_ui.fake import TOKEN, FakeConsole
+from tests.admin_ui.fake import TOKEN, VIEWER, FakeConsole
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -23,7 +23,8 @@ def console() -> FakeConsole:
 
 @pytest.fixture
 def app(console: FakeConsole) -> FastAPI:
-    return create_admin(console, token=TOKEN, hosts=frozenset({"cache.example.net"}))
+    hosts = frozenset({"cache.example.net"})
+    return create_admin(console, token=TOKEN, hosts=hosts, viewer=VIEWER)
 
 
 @pytest.fixture

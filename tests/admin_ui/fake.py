@@ -5,8 +5,20 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from admin_ui.console import Crowded, Found, Taken
-from admin_ui.facts import Evidence, Overview, Tally
+from admin_ui.console import Crowded, Doubt, Found, Taken
+from admin_ui.facts import (
+    Act,
+    Applied,
+    Edition,
+    Estimate,
+    Evidence,
+    Fault,
+    Overview,
+    Similarities,
+    Tally,
+    Trial,
+    Written,
+)
 from policies.record import Comparison, Decision, Filter
 
 if TYPE_CHECKING:
@@ -17,6 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TOKEN = "a-long-admin-token"
+VIEWER = "a-token-for-looking"
 ENTRY = "00112233445566778899aabbccddeeff"
 
 _BLANK = Decision(
@@ -45,6 +58,12 @@ class FakeConsole:
         self.story: dict[str, Any] = {"outcome": "miss", "reason": "empty", "category": "default"}
         self.rules: dict[str, Any] = {"version": "1", "defaults": {"ttl": 86400}}
         self.told = Evidence("0")
+        self.cards = [card("code", 0.93)]
+        self.alike = Similarities("code", 60.0, 9, 3, 2, 0.93, learned=False)
+        self.text = Written("likewise.yaml", "policy: {}", "r1")
+        self.applied = Applied(True, "r2")
+        self.doubts: list[Doubt] = []
+        self.acts_done: list[Act] = []
         self.effects: dict[int, str] = {}
         self.crowded = False
         self.asked: list[Any] = []
@@ -138,7 +157,56 @@ class FakeConsole:
         return self.story
 
     async def categories(self) -> list[dict[str, Any]]:
-        return [{"name": "code", "threshold": 0.93}]
+        return self.cards
+
+    async def similarities(self, category: str, seconds: float) -> Similarities | None:
+        self.asked.append((category, seconds))
+        return self.alike if category == "code" else None
+
+    async def retune(self, category: str, threshold: float, revision: str, who: str) -> Applied:
+        self.asked.append((category, threshold, revision, who))
+        return self.applied
+
+    async def written(self) -> Written:
+        return self.text
+
+    async def check(self, text: str) -> tuple[Fault, ...]:
+        return () if text == "sound" else (Fault(2, "policy.mode", "must be serve or shadow"),)
+
+    async def diff(self, text: str) -> str:
+        return f"+{text}"
+
+    async def trial(self, text: str, requests: int) -> Trial | tuple[Fault, ...]:
+        self.asked.append((text, requests))
+        return await self.check(text) or Trial(5, 1, 2, 3, 2, 1, 0, 0.5, 0.1, 1.5, 40)
+
+    async def apply(self, text: str, revision: str, who: str) -> Applied:
+        self.asked.append((text, revision, who))
+        return self.applied
+
+    async def editions(self, limit: int) -> list[Edition]:
+        return [Edition(1, 5.0, "operator 0a", "edited", "r1")][:limit]
+
+    async def edition(self, number: int) -> str | None:
+        return "policy: {}" if number == 1 else None
+
+    async def roll_back(self, number: int, revision: str, who: str) -> Applied | None:
+        self.asked.append((number, revision, who))
+        return self.applied if number == 1 else None
+
+    async def doubtful(self, limit: int) -> list[Doubt]:
+        return self.doubts[:limit]
+
+    async def settle(self, decision: int, *, good: bool, note: str = "") -> str | None:
+        self.asked.append((decision, good, note))
+        return self.effects.get(decision)
+
+    async def acted(self, act: Act) -> None:
+        self.acts_done.append(act)
+
+    async def acts(self, limit: int, before: int | None = None) -> list[tuple[int, Act]]:
+        known = [one for one in enumerate(self.acts_done, 1) if before is None or one[0] < before]
+        return known[::-1][:limit]
 
     async def policy(self) -> dict[str, Any]:
         return self.rules
@@ -157,6 +225,15 @@ class FakeConsole:
             and selection.category in (None, entry["category"])
             and (selection.text or "") in entry["text"]
         ]
+
+
+def card(name: str, threshold: float) -> dict[str, Any]:
+    return {
+        "name": name, "cache": True, "threshold": threshold, "max_false_hits": None,
+        "vcache": None, "floor": None, "ttl": 60.0, "quota": 0.4, "share": "key", "strict": False,
+        "guards": ["numbers"], "max_temperature": 1.0, "entries": 7, "quota_entries": 40,
+        "learned": None, "false_hits": Estimate(),
+    }  # fmt: skip
 
 
 async def _pieces(*pieces: T) -> AsyncIterator[T]:

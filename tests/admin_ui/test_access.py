@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from admin_ui.access import Access, Failures, safe_next, same_origin
+from admin_ui.access import Access, Failures, Role, safe_next, same_origin
 
 
 class Clock:
@@ -31,8 +31,8 @@ def test_an_empty_token_is_refused() -> None:
 @pytest.mark.parametrize("token", ["", "Secret", "secret ", "secretsecret", "sécret", "\ud800"])
 def test_only_the_token_fits(access: Access, token: str) -> None:
     """Any other text is refused, odd characters among them, without an error."""
-    assert access.token_fits("secret")
-    assert not access.token_fits(token)
+    assert access.role_of("secret") is Role.OPERATOR
+    assert access.role_of(token) is None
 
 
 def test_a_session_ends_after_twelve_hours(access: Access, clock: Clock) -> None:
@@ -166,3 +166,25 @@ def test_next_stays(target: str) -> None:
 def test_next_is_not_an_open_redirect(target: str) -> None:
     """Anything that a browser could take to another site becomes the front page."""
     assert safe_next(target) == "/"
+
+
+def test_a_viewer_has_a_token_of_their_own(clock: Clock) -> None:
+    """It opens a viewer's sessions; another viewer token ends them, and no operator's."""
+    both = Access("secret", None, clock, viewer="look")
+    assert (both.role_of("look"), both.role_of("secret")) == (Role.VIEWER, Role.OPERATOR)
+    cookie, own = both.open(Role.VIEWER), both.open()
+    session = both.session(cookie)
+    assert session
+    assert session.role is Role.VIEWER
+    assert both.session(cookie.replace("viewer", "operator")) is None
+    later = Access("secret", None, clock, viewer="another")
+    assert later.session(cookie) is None
+    assert later.session(own) == both.session(own)
+    alone = Access("secret", None, clock)
+    assert alone.session(cookie) is None
+    assert alone.role_of("look") is None
+
+
+def test_without_a_viewer_token_nobody_is_one() -> None:
+    """An empty one opens nothing."""
+    assert Access("secret", None, viewer="").role_of("") is None

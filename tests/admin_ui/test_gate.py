@@ -19,13 +19,20 @@ if TYPE_CHECKING:
 PAGES = ["/", "/decisions", "/entries", "/entries/purge", "/explain", "/policy", "/health", "/api"]
 FACTS = ["/api/overview", "/api/categories", "/api/decisions", "/api/entries", "/api/policy",
          "/api/labels", "/api/learned", "/api/learned/labels", "/api/health", "/api/openapi.json",
-         "/metrics"]  # fmt: skip
+         "/api/categories/code/similarities", "/api/policy/text", "/api/policy/editions",
+         "/api/policy/editions/1", "/api/review", "/api/audit", "/metrics"]  # fmt: skip
 MUTATIONS = [
     ("POST", "/api/entries/purge"),
     ("POST", "/api/entries/import"),
     ("POST", "/api/entries/warm"),
     ("POST", "/api/labels"),
     ("POST", "/api/decisions/5/verdict"),
+    ("POST", "/api/review/5"),
+    ("PUT", "/api/categories/code/threshold"),
+    ("POST", "/api/policy/check"),
+    ("POST", "/api/policy/trial"),
+    ("PUT", "/api/policy/text"),
+    ("POST", "/api/policy/editions/1/restore"),
     ("POST", "/api/learned/forget"),
     ("POST", "/api/explain"),
     ("DELETE", f"/api/entries/{ENTRY}"),
@@ -127,7 +134,7 @@ def test_own_host_names(program: TestClient, host: str) -> None:
 def test_every_mutation_is_listed_here(app: FastAPI) -> None:
     """The lists in this file cover all routes that change something."""
     mutating = {
-        (m, p.replace("{entry}", ENTRY).replace("{decision}", "5"))
+        (m, p.format(entry=ENTRY, decision=5, category="code", edition=1))
         for m, p in routes(app)
         if m not in {"GET", "HEAD"}
     }

@@ -351,7 +351,7 @@ async def test_sums_outlive_their_decisions(tmp_path: Path) -> None:
 
 async def test_sums_are_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest go."""
-    monkeypatch.setattr(module.rollups, "KEPT", {MINUTE: 3, HOUR: 2})
+    monkeypatch.setattr(module.rollups, "KEPT", {MINUTE: 3})
     monkeypatch.setattr(module, "SUMS", 1)
     for number in range(5):
         journal.record(decision(number, at=number * 60.0))

@@ -7,7 +7,7 @@ from statistics import quantiles
 import pytest
 
 from index import rollups
-from index.rollups import HOUR, MINUTE, OTHER, Counted, Key, Sums, quantile, summed
+from index.rollups import HOUR, MINUTE, OTHER, QUARTER, Counted, Key, Sums, quantile, summed
 
 
 def counted(**changes: object) -> Counted:
@@ -22,7 +22,7 @@ def table() -> sqlite3.Connection:
 
 
 def test_what_is_alike_is_summed() -> None:
-    """By minute and by hour, in each by category, reason, outcome and model."""
+    """By minute, hour and quarter of a day, in each by category, reason, outcome and model."""
     sums = summed(
         [
             counted(at=3599.9, collapsed=True),
@@ -39,6 +39,8 @@ def test_what_is_alike_is_summed() -> None:
         (HOUR, 0, "m"): 2,
         (HOUR, 3600, "m"): 1,
         (HOUR, 0, "big"): 1,
+        (QUARTER, 0, "m"): 3,
+        (QUARTER, 0, "big"): 1,
     }
     both = sums[Key(HOUR, 0, "default", "empty", "miss", "m")]
     assert (both.collapsed, both.ms, both.tokens_in, both.tokens_out) == (1, 6.0, 6, 10)
@@ -62,25 +64,26 @@ def test_quantiles_are_within_a_bin(share: float) -> None:
     times = [dice.lognormvariate(1.0, 2.0) for _ in range(5_000)]
     parts = summed([counted(at=60.0 * n, ms=ms) for n, ms in enumerate(times)], set())
     true = quantiles(times, n=100, method="inclusive")[round(share * 100) - 1]
-    minutes = [sums for key, sums in parts.items() if key.span == MINUTE]
-    hours = [sums for key, sums in parts.items() if key.span == HOUR]
-    assert quantile(minutes, share) == pytest.approx(true, rel=0.06)
-    assert quantile(hours, share) == quantile(minutes, share)
+    for span in (MINUTE, HOUR, QUARTER):
+        whole = Sums()
+        for key, sums in parts.items():
+            if key.span == span:
+                whole.add(sums)
+        assert quantile(whole.times, share) == pytest.approx(true, rel=0.06)
 
 
 def test_quantiles_of_nothing_and_of_no_time_at_all() -> None:
     """None without a decision; zero milliseconds are a time."""
-    assert quantile([], 0.5) is None
-    assert quantile([Sums()], 0.5) is None
-    (instant, _) = summed([counted(ms=0.0)], set()).values()
-    assert quantile([instant], 0.5) == pytest.approx(0.001, rel=0.1)
+    assert quantile({}, 0.5) is None
+    instant, *_ = summed([counted(ms=0.0)], set()).values()
+    assert quantile(instant.times, 0.5) == pytest.approx(0.001, rel=0.1)
 
 
 @pytest.mark.parametrize(("similarity", "place"), [(0.0, 0), (0.9301, 186), (1.0, 200)])
 def test_similarities_are_counted_by_the_200th(similarity: float, place: int) -> None:
     """Those that there are."""
     sums = summed([counted(similarity=similarity), counted()], set())
-    assert [one.near for one in sums.values()] == [{place: 1}, {place: 1}]
+    assert [one.near for one in sums.values()] == [{place: 1}] * 3
 
 
 def test_what_is_written_adds_up() -> None:
@@ -98,7 +101,7 @@ def test_what_is_written_adds_up() -> None:
 
 def test_trimming_keeps_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each span its own number."""
-    monkeypatch.setattr(rollups, "KEPT", {MINUTE: 2, HOUR: 1})
+    monkeypatch.setattr(rollups, "KEPT", {MINUTE: 2, HOUR: 1, QUARTER: 1})
     db = table()
     rollups.add(db, summed([counted(at=3600.0 * n) for n in range(4)], set()))
     rollups.trim(db)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from admin_ui.facts import Estimate, Line
-from index.rollups import HOUR, MINUTE, Key, Rollup, Sums, bin_of
+from index.rollups import HOUR, MINUTE, QUARTER, Key, Rollup, Sums, bin_of
 from policies.record import Comparison
 from proxy import counting
 
@@ -29,10 +29,11 @@ def rollup(at: int, reason: str, count: int, ms: float, **key: str) -> Rollup:
     [
         (900, MINUTE, 60, 15),
         (3_600, MINUTE, 60, 60),
-        (86_400, MINUTE, 3_600, 24),
+        (6 * 3_600, MINUTE, 900, 24),
+        (86_400, HOUR, 3_600, 24),
         (7 * 86_400, HOUR, 6 * 3_600, 28),
-        (30 * 86_400, HOUR, 12 * 3_600, 60),
-        (366 * 86_400, HOUR, 7 * 86_400, 53),
+        (30 * 86_400, QUARTER, 12 * 3_600, 60),
+        (366 * 86_400, QUARTER, 7 * 86_400, 53),
         (1, MINUTE, 60, 1),
     ],
 )

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.admin_ui.fake import entry
+from admin_ui.console import Doubt
+from tests.admin_ui.fake import decision, entry
 
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
@@ -46,3 +47,24 @@ def test_review_refuses(program: TestClient, console: FakeConsole, body: dict[st
     """What is no review changes nothing."""
     assert program.post("/api/labels", json=body).status_code == 422
     assert console.asked == []
+
+
+def test_the_queue(program: TestClient, console: FakeConsole) -> None:
+    """Doubtful decisions in the console's order, ids with every digit."""
+    big = 2**62 + 1
+    console.doubts = [Doubt(decision(big), "bad", "no"), Doubt(decision(2), "uncertain")]
+    told = program.get("/api/review").json()["doubts"]
+    assert [(one["kind"], one["note"]) for one in told] == [("bad", "no"), ("uncertain", "")]
+    assert told[0]["decision"]["id"] == str(big)
+    assert len(program.get("/api/review?limit=1").json()["doubts"]) == 1
+    assert program.get("/api/review?limit=0").status_code == 422
+
+
+def test_a_word_on_a_doubt(program: TestClient, console: FakeConsole) -> None:
+    """What it changed; 404 without such a decision, 409 where somebody else was first."""
+    console.effects = {5: "restored", 6: "stands"}
+    assert program.post("/api/review/5", json={"verdict": "good"}).json() == {"effect": "restored"}
+    assert program.post("/api/review/6", json={"verdict": "bad"}).status_code == 409
+    assert program.post("/api/review/7", json={"verdict": "bad"}).status_code == 404
+    assert program.post("/api/review/x", json={"verdict": "bad"}).status_code == 422
+    assert console.asked == [(5, True, ""), (6, False, ""), (7, False, "")]
