@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from itertools import repeat
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Self
@@ -26,10 +27,12 @@ from rich.table import Table
 from index import build
 from index.errors import SetupError
 from policies import text
+from proxy import burst
+from proxy.burst import load
 from proxy.server import Listener, bind, run, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from index.embedders.weights import Progress
 
@@ -81,11 +84,11 @@ def measure(*, quick: bool, progress: Progress) -> dict[str, float]:
         bed.warm(exact)
         ratios, tails, hits, floors = [], [], [], []
         for turn in range(rounds):
-            floor = asyncio.run(load(bed.echo, exact, CONNECTIONS, seconds))
-            hit = asyncio.run(load(bed.proxy, exact, CONNECTIONS, seconds))
+            floor = asyncio.run(load(bed.echo, repeat(exact), CONNECTIONS, seconds))
+            hit = asyncio.run(load(bed.proxy, repeat(exact), CONNECTIONS, seconds))
             ratios.append(hit.rate / floor.rate)
-            one_floor = asyncio.run(load(bed.echo, exact, 1, seconds / 2))
-            one = asyncio.run(load(bed.proxy, exact, 1, seconds / 2))
+            one_floor = asyncio.run(load(bed.echo, repeat(exact), 1, seconds / 2))
+            one = asyncio.run(load(bed.proxy, repeat(exact), 1, seconds / 2))
             tails.append(one.p50 / one_floor.p50)
             hits.append(one.p50)
             floors.append(one_floor.p50)
@@ -194,7 +197,7 @@ class Bed:
         connection = socket.create_connection(("127.0.0.1", self.proxy))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with connection:
-            for count, prompt in enumerate(_variants()):
+            for count, prompt in enumerate(variants()):
                 request = self.request(prompt, seed=1)
                 started = time.perf_counter()
                 answer = _exchange(connection, request)
@@ -241,72 +244,7 @@ class Bed:
         raise SetupError(f"{' '.join(command[1:4])} did not answer within {_START_SECONDS:.0f} s")
 
 
-class Load:
-    """What a burst of requests came to."""
-
-    def __init__(self, times: Sequence[float], seconds: float) -> None:
-        self.rate = len(times) / seconds
-        self.p50 = median(times) if times else float("inf")
-
-
-async def load(port: int, request: bytes, connections: int, seconds: float) -> Load:
-    """Keep `connections` busy with one request after the other."""
-    loop = asyncio.get_running_loop()
-    times: list[float] = []
-    until = loop.time() + seconds
-    clients = [_Client(request, times, until) for _ in range(connections)]
-    for client in clients:
-        await loop.create_connection(lambda one=client: one, "127.0.0.1", port)  # type: ignore[misc]
-    await asyncio.gather(*(client.done for client in clients))
-    return Load(times, seconds)
-
-
-class _Client(asyncio.Protocol):
-    """A keep-alive connection that asks again as soon as it was answered."""
-
-    def __init__(self, request: bytes, times: list[float], until: float) -> None:
-        self._request, self._times, self._until = request, times, until
-        self._loop = asyncio.get_running_loop()
-        self._buffer, self._need = b"", 0
-        self._asked = 0.0
-        self.done: asyncio.Future[None] = self._loop.create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: Any = transport
-        self._ask()
-
-    def _ask(self) -> None:
-        self._asked = self._loop.time()
-        self._transport.write(self._request)
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if not self._need:
-            head, found, _ = self._buffer.partition(b"\r\n\r\n")
-            if not found:
-                return
-            self._need = len(head) + 4 + _length(head)
-        if len(self._buffer) < self._need:
-            return
-        now = self._loop.time()
-        self._times.append(now - self._asked)
-        self._buffer, self._need = b"", 0
-        if now < self._until:
-            self._ask()
-        else:
-            self._transport.close()
-
-    def connection_lost(self, _: Exception | None) -> None:
-        if not self.done.done():
-            self.done.set_result(None)
-
-
-def _length(head: bytes) -> int:
-    _, _, rest = head.lower().partition(b"content-length:")
-    return int(rest.split(b"\r\n", 1)[0])
-
-
-def _variants() -> Iterator[str]:
+def variants() -> Iterator[str]:
     for closer in CLOSERS:
         for opener in OPENERS:
             for question in QUESTIONS:
@@ -322,14 +260,12 @@ def _once(port: int, request: bytes) -> bytes:
 def _exchange(connection: socket.socket, request: bytes) -> bytes:
     connection.sendall(request)
     got = b""
-    while True:
+    while not burst.is_whole(got):
         more = connection.recv(65_536)
         if not more:
-            return got
+            break
         got += more
-        head, found, _ = got.partition(b"\r\n\r\n")
-        if found and len(got) >= len(head) + 4 + _length(head):
-            return got
+    return got
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

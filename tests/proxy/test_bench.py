@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+from itertools import repeat
 
 from proxy import bench
+from proxy.burst import load
 
 
 def test_the_load_counts_whole_answers() -> None:
@@ -13,7 +15,7 @@ def test_the_load_counts_whole_answers() -> None:
     with bench.Bed() as bed:
         request = bed.request("why is the sky blue", seed=0)
         bed.warm(request)
-        burst = asyncio.run(bench.load(bed.proxy, request, 4, 0.3))
+        burst = asyncio.run(load(bed.proxy, repeat(request), 4, 0.3))
         hits, alone = bed.semantic(40, lambda _what, _share: None)
     assert burst.rate > 0
     assert math.isfinite(burst.p50)
