@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup model redis demo test lint bench chaos conformance
+.PHONY: help setup model redis demo test lint bench peers chaos conformance
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,9 @@ lint: $(INSTALLED) ## ruff, its formatter, and mypy --strict
 
 bench: setup ## the load benchmark on this machine
 	$(BIN)/likewise bench $(ARGS)
+
+peers: setup ## Likewise beside GPTCache, LiteLLM and RedisVL, each in an environment of its own
+	$(BIN)/python -m bench.peers $(ARGS)
 
 chaos: setup ## kills, a stalled Redis, a full disk, purges: what do clients notice?
 	$(BIN)/python -m tests.chaos $(ARGS)
