@@ -7,7 +7,7 @@ hex digit key.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -60,6 +60,13 @@ class Record:
     vector: Vector | None = None
 
 
+class Revision(NamedTuple):
+    """Where one store stands: the number of its latest change."""
+
+    store: str
+    number: int
+
+
 class Bodies(Protocol):
     """Where entries live. Every method raises `StoreError` when the engine fails.
 
@@ -110,6 +117,15 @@ class Bodies(Protocol):
 
     async def marked(self, name: str) -> dict[str, float]:
         """Who stands on the list `name`, and since when."""
+
+    async def revision(self) -> Revision | None:
+        """Where the store stands; None where it does not write down what changes."""
+
+    async def changed(self, since: Revision) -> list[str] | None:
+        """The entries written, amended or deleted after that; None where this is not known."""
+
+    async def forget_changes(self, until: Revision) -> None:
+        """Nobody will ask any more for what changed until then."""
 
     async def sweep(self, now: float) -> int:
         """Delete what is past its `gone` time; 0 where the engine does so itself."""

@@ -14,7 +14,7 @@ from index.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from index.ports import Record
+    from index.ports import Record, Revision
     from policies.values import Facts
 
 
@@ -101,6 +101,15 @@ class MemoryBodies:
     async def marked(self, name: str) -> dict[str, float]:
         self._require_open()
         return dict(self._marks.get(name, {}))
+
+    async def revision(self) -> Revision | None:
+        return None
+
+    async def changed(self, since: Revision) -> list[str] | None:  # noqa: ARG002 - not written down
+        return None
+
+    async def forget_changes(self, until: Revision) -> None:
+        """There is nothing to forget."""
 
     async def sweep(self, now: float) -> int:
         """Delete what is past its `gone` time; how many entries."""

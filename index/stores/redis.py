@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from index.ports import Record
+    from index.ports import Record, Revision
     from policies.values import Facts
 
 T = TypeVar("T")
@@ -236,6 +236,15 @@ class RedisBodies:
             return cast("list[tuple[bytes, float]]", found)
 
         return {member.decode(): at for member, at in await self._change(standing)}
+
+    async def revision(self) -> Revision | None:
+        return None
+
+    async def changed(self, since: Revision) -> list[str] | None:  # noqa: ARG002 - not written down
+        return None
+
+    async def forget_changes(self, until: Revision) -> None:
+        """There is nothing to forget."""
 
     async def sweep(self, now: float) -> int:  # noqa: ARG002 - the server expires by itself
         """Nothing to do; 0."""

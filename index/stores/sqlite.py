@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from index import database
 from index.codec import Sealed, revised, seal, unseal, unseal_facts
 from index.errors import StoreError
+from index.ports import Revision
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -36,6 +37,8 @@ BATCH = 200
 PAGE = 256
 SWEEP = 500
 BACKLOG_BYTES = 256 << 20
+# Changes that are remembered at most.
+CHANGES = 2_000_000
 
 LAYOUT = database.Layout(
     what="store",
@@ -59,6 +62,21 @@ LAYOUT = database.Layout(
                  PRIMARY KEY (list, member)) WITHOUT ROWID""",
             "CREATE INDEX marks_at ON marks (list, at)",
         ),
+        (
+            # What changed since an index was written down: when, for each entry. It takes no more
+            # room when entries are replaced, as on a full disk there is none.
+            "CREATE TABLE changes (entry TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID",
+            "CREATE TABLE clock (number INTEGER NOT NULL)",
+            "INSERT INTO clock VALUES (0)",
+            *(
+                # Names of ours alone go into these statements.
+                f"""CREATE TRIGGER changes_{event} AFTER {event} ON entries BEGIN
+                  UPDATE clock SET number = number + 1;
+                  INSERT INTO changes VALUES ({row}.entry, (SELECT number FROM clock))
+                    ON CONFLICT (entry) DO UPDATE SET number = excluded.number; END"""  # noqa: S608
+                for event, row in (("INSERT", "new"), ("UPDATE", "new"), ("DELETE", "old"))
+            ),
+        ),
     ),
 )
 _READ = "SELECT gone, facts, vector, body FROM entries WHERE entry = ?"
@@ -72,6 +90,10 @@ _OVERFULL = """DELETE FROM marks WHERE list = ?1 AND member IN (
                SELECT member FROM marks WHERE list = ?1 ORDER BY at DESC, member DESC
                LIMIT -1 OFFSET ?2)"""
 _SWEEP = "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE gone <= ? LIMIT ?)"
+_REVISION = "SELECT number FROM clock"
+_CHANGED = "SELECT entry FROM changes WHERE number > ?"
+# Names in `settings`: which store this is, and from which change on all are written down.
+_STORE, _FROM = "store-id", "changes-from"
 
 
 class SqliteBodies:
@@ -202,10 +224,30 @@ class SqliteBodies:
     async def marked(self, name: str) -> dict[str, float]:
         return dict(self._select("SELECT member, at FROM marks WHERE list = ?", (name,)))
 
+    async def revision(self) -> Revision:
+        store = await self.settle(_STORE, os.urandom(16).hex().encode())
+        return Revision(store.decode(), int(self._select(_REVISION, ())[0][0]))
+
+    async def changed(self, since: Revision) -> list[str] | None:
+        now, begun = await self.revision(), await self.get(_FROM)
+        known = int(begun or 0) <= since.number <= now.number
+        if now.store != since.store or not known:
+            return None
+        return await asyncio.to_thread(self._listed, since.number)
+
+    async def forget_changes(self, until: Revision) -> None:
+        def forgotten(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM changes WHERE number <= ?", (until.number,))
+            row = (_FROM, str(until.number).encode())
+            db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", row)
+
+        await self._change(forgotten)
+
     async def sweep(self, now: float) -> int:
         """Delete what is past its `gone` time, in slices between which others write; how many
         entries."""
         await self._change(lambda db: db.execute("DELETE FROM counts WHERE gone <= ?", (now,)))
+        await self._bound_changes()
         total = 0
         while True:
             removed = await self._change(lambda db: db.execute(_SWEEP, (now, SWEEP)).rowcount)
@@ -231,6 +273,19 @@ class SqliteBodies:
         try:
             return self._reader.execute(sql, values).fetchall()
         except (sqlite3.Error, ValueError) as error:
+            raise database.fault("store", self.path, error) from error
+
+    async def _bound_changes(self) -> None:
+        """Where nobody ever writes an index down, forget half of what is written down for it."""
+        now = await self.revision()
+        if now.number - int(await self.get(_FROM) or 0) > CHANGES:
+            await self.forget_changes(now._replace(number=now.number - CHANGES // 2))
+
+    def _listed(self, since: int) -> list[str]:
+        try:
+            with contextlib.closing(database.connect_reader(self.path, LAYOUT)) as reader:
+                return [entry for (entry,) in reader.execute(_CHANGED, (since,))]
+        except sqlite3.Error as error:
             raise database.fault("store", self.path, error) from error
 
     def _page(self, connection: sqlite3.Connection, last: int) -> list[Any]:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from index.errors import StoreError
-from index.ports import Record
+from index.ports import Record, Revision
 from index.stores.memory import MemoryBodies
 from index.stores.redis import RedisBodies
 from index.stores.sqlite import SqliteBodies
@@ -404,3 +404,56 @@ async def test_a_closed_store_says_so(bench: Bench) -> None:
             await call
     with pytest.raises(StoreError, match="closed"):
         _ = [r async for r in bench.bodies.scan()]
+
+
+async def test_what_changed_is_known_or_not(bench: Bench) -> None:
+    """A store names each entry written, amended or deleted since, once; or says that it cannot."""
+    bodies = bench.bodies
+    for number in range(4):
+        await bodies.write(record(number))
+    since = await bodies.revision()
+    if since is None:
+        assert await bodies.changed(Revision("any", 0)) is None
+        await bodies.forget_changes(Revision("any", 0))
+        return
+    assert await bodies.changed(since) == []
+    await bodies.write(record(0, b"new"))
+    await bodies.write(record(0, b"newer"))
+    await bodies.amend(name(1), lambda facts: replace(facts, flagged=True))
+    await bodies.delete([name(2), name(9)])
+    await bodies.write(record(5))
+    assert sorted(await bodies.changed(since) or ()) == [name(n) for n in (0, 1, 2, 5)]
+    now = await bodies.revision()
+    assert now is not None
+    assert now.store == since.store
+    assert await bodies.changed(now) == []
+
+
+async def test_changes_of_another_store_or_time_are_not_known(bench: Bench) -> None:
+    """What was forgotten, is to come, or another store counted, is not told as if it were known."""
+    bodies = bench.bodies
+    await bodies.write(record(0))
+    first = await bodies.revision()
+    if first is None:
+        return
+    assert await bodies.changed(first._replace(store="another")) is None
+    assert await bodies.changed(first._replace(number=first.number + 1)) is None
+    await bodies.write(record(1))
+    second = await bodies.revision()
+    assert second is not None
+    await bodies.write(record(2))
+    await bodies.forget_changes(second)
+    assert await bodies.changed(first) is None
+    assert await bodies.changed(second) == [name(2)]
+
+
+async def test_a_sweep_counts_as_change(bench: Bench) -> None:
+    """Entries that a sweep deletes are among what changed."""
+    bodies = bench.bodies
+    await bodies.write(record(0, gone=NOW + 1))
+    since = await bodies.revision()
+    if since is None:
+        return
+    bench.now += 2
+    await bodies.sweep(bench.now)
+    assert await bodies.changed(since) == [name(0)]
