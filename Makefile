@@ -18,12 +18,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup model redis demo test lint bench peers chaos conformance
+.PHONY: help setup model redis chromium demo test lint bench peers chaos conformance
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-setup: redis model ## make .venv with everything (again: only what changed)
+setup: redis chromium model ## make .venv with everything (again: only what changed)
 
 demo: setup ## sample upstream, proxy and dashboard, with nothing to configure
 	$(BIN)/likewise demo $(ARGS)
@@ -82,12 +82,19 @@ $(READY_MODELS): pyproject.toml | $(BIN)/python
 model: $(INSTALLED)
 	$(BIN)/likewise models pull
 
-# Only tests talk to Redis; without it they skip and say so (in CI they fail).
+# Only tests need these; without them they skip and say so (in CI they fail).
+define installed
+@command -v $(1) >/dev/null && exit 0; \
+if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+  echo "likewise: installing $(1) for the tests"; \
+  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
+  { apt-get install -y -qq $(1) || { apt-get update -qq && apt-get install -y -qq $(1); }; } >/dev/null 2>&1; \
+fi; \
+command -v $(1) >/dev/null || echo "likewise: no $(1) on PATH; tests that need it will skip (Debian: apt-get install $(1))"
+endef
+
 redis:
-	@command -v redis-server >/dev/null && exit 0; \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "likewise: installing redis-server for the tests"; \
-	  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
-	  { apt-get install -y -qq redis-server || { apt-get update -qq && apt-get install -y -qq redis-server; }; } >/dev/null 2>&1; \
-	fi; \
-	command -v redis-server >/dev/null || echo "likewise: no redis-server on PATH; tests that need it will skip (Debian: apt-get install redis-server)"
+	$(call installed,redis-server)
+
+chromium:
+	$(call installed,chromium)

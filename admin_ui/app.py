@@ -10,7 +10,6 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from admin_ui import pages
 from admin_ui.access import Access
 from admin_ui.api import (
     audit,
@@ -24,6 +23,7 @@ from admin_ui.api import (
     review,
 )
 from admin_ui.gate import Gate
+from admin_ui.pages import listing
 from admin_ui.render import HERE, refusal
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ ROUTERS: Final = (
     learned.router,
     audit.router,
     overview.metrics_router,
-    pages.router,
+    *listing.ROUTERS,
 )
 
 

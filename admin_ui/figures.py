@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from admin_ui.facts import Tally
+    from policies.record import Decision
 
 NONE: Final = "–"  # noqa: RUF001 - an en dash is what people read as "no figure"
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 _COMPARED_WORDS: Final = 120
 _SHOWN_CHARS: Final = 4000
+_ALIKE: Final = 0.2
 
 
 def count(n: float) -> str:
@@ -77,6 +79,11 @@ def score(value: float | None) -> str:
     return NONE if value is None else f"{value:.3f}"
 
 
+def iso(at: float) -> str:
+    """A moment as machines read it, to the millisecond."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
 def utc(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
@@ -92,20 +99,35 @@ class Segment:
 
     name: str
     label: str
-    amount: int
+    amount: float
     start: float
     width: float
 
 
 def segments(tally: Tally) -> list[Segment]:
     """The outcomes of `tally` side by side, in percent of their sum."""
-    parts = (
-        ("exact", "Exact hits", tally.exact),
-        ("semantic", "Semantic hits", tally.semantic),
-        ("stale", "Stale hits", tally.stale),
-        ("miss", "Misses", tally.missed),
+    return _side_by_side(
+        ("exact", "Exact", tally.exact),
+        ("semantic", "Semantic", tally.semantic),
+        ("stale", "Stale", tally.stale),
+        ("collapsed", "Collapsed", tally.collapsed),
+        ("miss", "Missed", tally.missed - tally.collapsed),
         ("bypass", "Bypassed", tally.bypassed),
     )
+
+
+def timing(decision: Decision) -> list[Segment]:
+    """Where a request's time went, in percent of the whole."""
+    spent = decision.ms_embed + decision.ms_search + decision.ms_upstream
+    return _side_by_side(
+        ("semantic", "Embedding", decision.ms_embed),
+        ("exact", "Search", decision.ms_search),
+        ("miss", "Upstream", decision.ms_upstream),
+        ("bypass", "The rest", max(0.0, decision.ms - spent)),
+    )
+
+
+def _side_by_side(*parts: tuple[str, str, float]) -> list[Segment]:
     whole = sum(amount for _, _, amount in parts) or 1
     drawn, start = [], 0.0
     for name, label, amount in parts:
@@ -132,12 +154,15 @@ def clipped(text: str) -> str:
 def compared(text: str, other: str) -> list[tuple[str, bool]]:
     """`text` in pieces, each with whether its words are missing from `other` at that place.
 
-    Long texts come back whole: comparing costs the square of their length.
+    Long texts come back whole, since comparing costs the square of their length; so do texts that
+    have next to nothing in common, where marking everything would show nothing.
     """
     words, others = clipped(text).split(), clipped(other).split()
     if not others or max(len(words), len(others)) > _COMPARED_WORDS:
         return [(clipped(text), False)]
     matcher = SequenceMatcher(None, [_bare(w) for w in words], [_bare(w) for w in others], False)
+    if matcher.ratio() < _ALIKE:
+        return [(clipped(text), False)]
     return [
         (" ".join(words[start:end]), tag != "equal")
         for tag, start, end, _, _ in matcher.get_opcodes()

@@ -9,21 +9,26 @@ from typing import TYPE_CHECKING, Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from admin_ui import figures, words
+from admin_ui import charts, figures, words
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Scope
 
 HERE: Final = Path(__file__).parent
+_QUESTION_MARK: Final = (
+    "M7.5 7.5a2.5 2.5 0 1 1 3.5 2.3c-.7.3-1 .8-1 1.7M10 14.2v.1"
+    "M2.5 10a7.5 7.5 0 1 1 15 0 7.5 7.5 0 0 1-15 0"
+)
+# Address, name, and the strokes of its sign on a field of 20 by 20.
 NAV: Final = (
-    ("/", "Overview"),
-    ("/decisions", "Decisions"),
-    ("/entries", "Entries"),
-    ("/explain", "Explain"),
-    ("/policy", "Policy"),
-    ("/health", "Health"),
-    ("/api", "API"),
+    ("/", "Overview", "M3 14.5a7 7 0 1 1 14 0M10 14.5l3.5-5"),
+    ("/decisions", "Decisions", "M3 5h14M3 10h14M3 15h8M14 15l1.5 1.5L18 13.5"),
+    ("/entries", "Entries", "M4 4.5h12v4H4zM4 11.5h12v4H4zM7 6.5h2M7 13.5h2"),
+    ("/explain", "Explain", _QUESTION_MARK),
+    ("/policy", "Policy", "M3 6h6M13 6h4M11 4v4M3 14h2M9 14h8M7 12v4M3 10h9M16 10h1M14 8v4"),
+    ("/health", "Health", "M2 10.5h4l2-5 4 9 2-4h4"),
+    ("/api", "API", "M7 5l-4 5 4 5M13 5l4 5-4 5"),
 )
 _TITLES: Final = {
     400: "That did not make sense",
@@ -55,6 +60,7 @@ def _environment() -> Environment:
         "size": figures.size,
         "score": figures.score,
         "utc": figures.utc,
+        "iso": figures.iso,
         "clipped": figures.clipped,
         "sentence": words.sentence,
         "kind": words.kind,
@@ -65,9 +71,13 @@ def _environment() -> Environment:
         "in_time": lambda at: figures.span(max(0.0, at - time.time())),
         "served": figures.served,
         "segments": figures.segments,
+        "timing": figures.timing,
         "faster": figures.faster,
         "compared": figures.compared,
         "flattened": figures.flattened,
+        "curve": charts.curve,
+        "bars": charts.bars,
+        "whiskers": charts.whiskers,
         "nav": NAV,
     }
     return env

@@ -76,8 +76,8 @@ COVERED_BY: Mapping[str, str] = {
     "proxy/dialects/ports.py": "tests/proxy/dialects/test_chat.py",
     "proxy/judges/ports.py": "tests/proxy/test_judging.py",
     # The pages are its only users, and read what it makes.
-    "admin_ui/render.py": "tests/admin_ui/test_pages.py",
-    "admin_ui/console.py": "tests/admin_ui/test_pages.py",
+    "admin_ui/render.py": "tests/admin_ui/pages/test_listing.py",
+    "admin_ui/console.py": "tests/admin_ui/pages/test_listing.py",
     "admin_ui/facts.py": "tests/proxy/test_counting.py",
 }
 

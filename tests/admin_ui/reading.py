@@ -32,7 +32,7 @@ class Reading(HTMLParser):
         return [
             (tag, attributes)
             for tag, attributes in self.tags
-            if (tag == "script" and attributes.get("src") != "/static/live.js")
+            if (tag == "script" and not attributes.get("src", "").startswith("/static/"))
             or tag in {"iframe", "object", "embed", "base", "style", "foreignobject", "math"}
             or any(name.startswith("on") or name in {"style", "srcdoc"} for name in attributes)
             or any(attributes.get(name, "").startswith("javascript:") for name in _ADDRESSES)

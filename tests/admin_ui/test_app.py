@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from starlette.testclient import TestClient
 
@@ -63,9 +65,17 @@ def test_wrong_methods_are_named(program: TestClient) -> None:
     assert answer.headers["allow"] == "GET"
 
 
-def test_style_loads_nothing(program: TestClient) -> None:
-    """The one style sheet imports nothing and knows both colour schemes."""
+def test_style_loads_only_what_ships(program: TestClient) -> None:
+    """The one style sheet names our own fonts, which are there, and knows both colour schemes."""
     text = program.get("/static/style.css").text
-    assert "url(" not in text
+    fonts = re.findall(r"url\(\"(.*?)\"\)", text)
+    assert text.count("url(") == len(fonts) > 0
+    assert all(program.get(f"/static/{font}").status_code == 200 for font in fonts)
     assert "@import" not in text
-    assert "prefers-color-scheme: dark" in text
+    assert "color-scheme: light dark" in text
+
+
+def test_what_is_vendored_brings_its_licence(program: TestClient) -> None:
+    """Each borrowed script and font stands beside its licence."""
+    for name in ("uplot", "newsreader", "public-sans"):
+        assert "ermission" in program.get(f"/static/vendor/{name}/LICENSE").text

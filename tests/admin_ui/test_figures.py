@@ -4,6 +4,7 @@ import pytest
 
 from admin_ui import figures
 from admin_ui.facts import Tally
+from tests.admin_ui.fake import decision
 
 
 @pytest.mark.parametrize(
@@ -64,9 +65,10 @@ def test_utc() -> None:
 
 def test_segments_fill_the_bar() -> None:
     """Parts lie end to end in percent of all."""
-    parts = figures.segments(Tally(requests=8, exact=2, semantic=2, stale=0, missed=3, bypassed=1))
-    assert [p.start for p in parts] == [0, 25, 50, 50, 87.5]
-    assert [p.width for p in parts] == [25, 25, 0, 37.5, 12.5]
+    tally = Tally(requests=8, exact=2, semantic=2, stale=0, collapsed=1, missed=3, bypassed=1)
+    parts = figures.segments(tally)
+    assert [p.start for p in parts] == [0, 25, 50, 50, 62.5, 87.5]
+    assert [p.width for p in parts] == [25, 25, 0, 12.5, 25, 12.5]
 
 
 def test_segments_of_nothing() -> None:
@@ -90,6 +92,26 @@ def test_compared_leaves_long_texts_whole() -> None:
     """Comparing is bounded, so that a hostile prompt cannot buy seconds of it."""
     text = "a b " * 500
     assert figures.compared(text, "a " * 500) == [(text, False)]
+
+
+def test_compared_leaves_strangers_unmarked() -> None:
+    """Where next to nothing is shared, marking everything would show nothing."""
+    assert figures.compared("bake some rye bread", "why is a sky blue") == [
+        ("bake some rye bread", False)
+    ]
+
+
+def test_timing_fills_the_bar() -> None:
+    """Embedding, search, upstream and what is left of the whole, in percent of it."""
+    row = decision(1, ms=100.0, ms_embed=10.0, ms_search=5.0, ms_upstream=80.0)
+    assert [(part.label, part.width) for part in figures.timing(row)] == [
+        ("Embedding", 10.0), ("Search", 5.0), ("Upstream", 80.0), ("The rest", 5.0),
+    ]  # fmt: skip
+
+
+def test_iso() -> None:
+    """A moment with its zone, to the millisecond, as browsers parse it."""
+    assert figures.iso(1.5) == "1970-01-01T00:00:01.500+00:00"
 
 
 def test_clipped() -> None:

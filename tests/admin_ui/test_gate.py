@@ -38,6 +38,8 @@ MUTATIONS = [
     ("DELETE", f"/api/entries/{ENTRY}"),
     ("POST", "/entries/purge"),
     ("POST", f"/entries/{ENTRY}/delete"),
+    ("POST", "/decisions/5/judge"),
+    ("POST", "/decisions/5/purge"),
     ("POST", "/explain"),
     ("POST", "/logout"),
 ]

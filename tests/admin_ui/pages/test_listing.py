@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+
+from admin_ui.facts import Estimate, Evidence, Judged, Kept, Line, Overview, Refused, Said
+from tests.admin_ui.conftest import ORIGIN
+from tests.admin_ui.fake import decision, entry
+from tests.admin_ui.hostile import HOSTILE
+from tests.admin_ui.pages.test_overview import BUSY
+from tests.admin_ui.reading import Reading
+
+if TYPE_CHECKING:
+    from starlette.testclient import TestClient
+
+    from tests.admin_ui.fake import FakeConsole
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_stays_text(person: TestClient, console: FakeConsole, text: str) -> None:
+    """Whatever a caller or an upstream wrote adds no script, handler, frame or style anywhere."""
+    console.facts = Overview(
+        3600.0, BUSY, {text: BUSY}, {text: 3}, lines={text: Line((1,), (1,))},
+        false_hits_by_category={text: Estimate(0.1, 0.0, 0.2, 9)}, policy_mode=text, version=text,
+    )  # fmt: skip
+    console.rows = [
+        decision(1, prompt=text, matched=f"other {text}", model=text, category=text, seen=text,
+                 reason=text, outcome=text, dialect=text, upstream=text, entry=text, kept=text,
+                 neighbour=text + "n", would=text, similarity=0.5, cut=0.9)
+    ]  # fmt: skip
+    kept = Kept(text, "stored", text, text)
+    console.told = Evidence(
+        text, (Refused(text, 0.9, text, text, (), text),), served=kept, nearest=kept,
+        verdict=Said(0.0, True, text), judged=(Judged(0.0, text, 0.9, True, text),),
+        guards=(text,), context=text,
+    )  # fmt: skip
+    console.kept = [
+        entry(1, text, category=text, model=text, tags=(text,), entry=text, **{text: 1})
+    ]
+    console.rules = {text: {text: [text]}}
+    console.story = {
+        "outcome": text, "reason": text, "category": text, "entry": text, text: text,
+        "steps": [{"name": text, "text": text}, text],
+        "candidates": [{"entry": text, "text": text, "score": 0.9, "reason": text, "seen": text}],
+    }  # fmt: skip
+    csrf = Reading(person.get("/explain").text).field("csrf")
+    answers = [
+        person.get(path) for path in ("/", "/decisions", "/decisions/1", "/entries", "/policy")
+    ]
+    answers += [
+        person.get(path, params={"text": text, "category": text, "next": text, "range": text})
+        for path in ("/entries", "/entries/purge", "/login", "/", "/decisions", f"/{quote(text)}")
+    ]
+    answers.append(
+        person.post(
+            "/explain",
+            data={"csrf": csrf, "prompt": text, "model": text, "system": text},
+            headers={"origin": ORIGIN},
+        )
+    )
+    for answer in answers:
+        assert answer.headers["content-type"].startswith("text/html"), answer.url
+        assert answer.status_code in {200, 404}
+        assert Reading(answer.text).active() == [], answer.url
+    assert "alert(1)" in Reading(answers[1].text).text or "evil" in Reading(answers[1].text).text
+
+
+@pytest.mark.parametrize("path", ["/", "/decisions", "/entries", "/explain", "/policy", "/health"])
+def test_pages_can_be_used_without_sight(person: TestClient, path: str) -> None:
+    """Each page has a language, one heading, a main part, and its place marked in the menu."""
+    tags = Reading(person.get(path).text).tags
+    assert ("html", {"lang": "en"}) in tags
+    assert sum(tag == "h1" for tag, _ in tags) == 1
+    assert sum(tag == "main" for tag, _ in tags) == 1
+    here = [a["href"] for tag, a in tags if tag == "a" and a.get("aria-current") == "page"]
+    assert here == [path]
+
+
+def test_links_lead_somewhere(person: TestClient, console: FakeConsole) -> None:
+    """No page links to something that does not exist."""
+    console.facts = Overview(3600.0, BUSY)
+    console.kept = [entry(1, "a cat")]
+    console.rows = [decision(n) for n in range(60)]
+    targets = {
+        a["href"]
+        for path in ("/", "/decisions", "/entries", "/entries/purge", "/explain", "/api")
+        for tag, a in Reading(person.get(path).text).tags
+        if tag in {"a", "link"} and not a["href"].startswith("#")
+    }
+    assert len(targets) > 10
+    for target in targets:
+        assert person.get(target).status_code == 200, target
