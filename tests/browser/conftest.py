@@ -38,8 +38,9 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """For this package only: while it is there, its event loop is the only one of the thread."""
     path = chromium()
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as play:
@@ -49,13 +50,13 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with with_oracle(tmp_path_factory.mktemp("house"), policy=POLICY) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def session(browser: Browser, house: House) -> StorageState:
     """A log-in as a person makes it, to be shared: log-ins are few a minute."""
     page = browser.new_page(base_url=house.where.admin)
