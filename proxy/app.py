@@ -115,8 +115,10 @@ async def run(
                 Listener(face, admin, limits=server.limits, lifespan=True, waits=False),
             ],
             drain=server.limits.drain,
+            grace=server.limits.grace,
             on_ready=listening,
             on_drain=upkeep.drain,
+            on_cut=engine.flights.cut,
             stop=stop,
         )
 

@@ -6,10 +6,12 @@ the flight's business.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 from policies import context, decide
@@ -24,11 +26,12 @@ from proxy.sse import Parser
 from proxy.upstream import UpstreamFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from index.memory import Memory
     from policies.values import AnswerFacts, CategoryRules, Found, Rules
     from policies.verdicts import Lookup
+    from proxy.dialects.ports import Dialect
     from proxy.exchange import Trail
     from proxy.flights import Flight, Flights
     from proxy.learning import Learner
@@ -164,6 +167,9 @@ class Filler:
                 await self._land(flight, errand, answer, asked)
             finally:
                 answer.close()
+        except asyncio.CancelledError:
+            flight.break_off()
+            raise
         except UpstreamFault as fault:
             flight.fault = fault
             if not trail.status:
@@ -209,6 +215,7 @@ class Filler:
         """An event stream: each chunk goes on at once, the last one after the answer is kept."""
         dialect, parser = errand.trail.ask.dialect, Parser()
         last: deque[Event] = deque(maxlen=LAST)
+        flight.parting = partial(_parting, dialect, last)
         flight.open(answer.status, _without(answer.headers, b"content-length"))
         size, ended, broken, held = 0, False, False, _Held(parser, self.response_limit)
         try:
@@ -354,6 +361,13 @@ def _owes_an_error(ending: Ending, *, clean: bool) -> bool:
     why the model stopped is then all there is.
     """
     return ending is not Ending.FAILED and not (ending is Ending.FINISHED and clean)
+
+
+def _parting(dialect: Dialect, last: Sequence[Event]) -> bytes:
+    """What a stream that is ended here, after `last`, still owes its client."""
+    if any(map(dialect.ended, last)) or not _owes_an_error(dialect.concluded(last), clean=False):
+        return b""
+    return dialect.cut_short(last)
 
 
 def _facts(errand: Errand, place: Place, now: float, expires: float, gone: float) -> Facts:

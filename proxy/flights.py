@@ -12,17 +12,20 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from proxy.upstream import UpstreamFault
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
     from typing import Any
 
     from policies.values import Facts, Vector
     from proxy.dialects.ports import Form
-    from proxy.upstream import Headers, UpstreamFault
+    from proxy.upstream import Headers
 
 # Seconds that a call which can be kept goes on after the last who waited for it has left.
 FINISH = 120.0
 MARKERS = 10_000
+SHUTTING_DOWN = "Likewise shuts down and the answer had not come: ask again."
 # Calls at once of those who waited in vain, per process: a failed leader must not become a herd.
 RELEASED = 256
 
@@ -70,6 +73,7 @@ class Flight:
         self.body: bytes | None = None
         self.fault: UpstreamFault | None = None
         self.kept: Kept | None = None
+        self.parting: Callable[[], bytes] | None = None
         self.opened = False
         self.done = False
         self.task: asyncio.Task[None] | None = None
@@ -107,6 +111,13 @@ class Flight:
     def so_far(self) -> bytes:
         """Everything that was published, while it may still be kept."""
         return b"".join(self._parts)
+
+    def break_off(self) -> None:
+        """End early: with the body's own last words where it has some, else visibly."""
+        if self.parting is None:
+            self.fault = UpstreamFault(503, "shutting_down", SHUTTING_DOWN, after=1.0)
+        else:
+            self._parts.append(self.parting())
 
     def close(self) -> None:
         """Nothing more comes."""
@@ -186,6 +197,7 @@ class Flights:
     _spaces: dict[str, list[Flight]] = field(default_factory=dict)
     _held: OrderedDict[tuple[str, str], float] = field(default_factory=OrderedDict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _shut: bool = False
     released: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(RELEASED))
 
     def __len__(self) -> int:
@@ -223,6 +235,9 @@ class Flights:
             self._open.setdefault(cargo.entry, []).append(flight)
             self._spaces.setdefault(cargo.space, []).append(flight)
         flight.task = task = asyncio.create_task(fill)
+        if self._shut:
+            flight.break_off()
+            task.cancel()
         self._tasks.add(task)
         task.add_done_callback(lambda _: self._landed(flight, task))
         return task
@@ -242,10 +257,15 @@ class Flights:
         del self._held[what, entry]
         return False
 
-    async def close(self, patience: float = 1.0) -> None:
-        """End what is still under way."""
+    def cut(self) -> None:
+        """End what is under way or is begun from now on; whoever reads along is told."""
+        self._shut = True
         for task in list(self._tasks):
             task.cancel()
+
+    async def close(self, patience: float = 1.0) -> None:
+        """End what is still under way, and wait for it."""
+        self.cut()
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=patience)
 

@@ -50,6 +50,7 @@ class Limits:
     body_timeout: float = 30.0
     idle_timeout: float = 75.0
     send_timeout: float = 60.0
+    grace: float = 5.0
     drain: float = 600.0
     response: int = 32_000_000
 
@@ -125,11 +126,18 @@ class Sweep:
     def __init__(self, period: float = 1.0) -> None:
         self.period = period
         self.now = 0.0
+        self.retired = False
         self._members: set[GuardedProtocol] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __len__(self) -> int:
         return len(self._members)
+
+    def retire(self) -> None:
+        """Let every connection, open or to come, take one more request at most."""
+        self.retired = True
+        for member in self._members:
+            member.retire()
 
     @classmethod
     def for_limits(cls, *limits: Limits) -> Sweep:
@@ -212,7 +220,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
         self._phase = _IDLE
         self._since = self.sweep.now  # when this phase began
-        self._leaving = False  # the server is closing: this request is the connection's last
+        self._leaving = self.sweep.retired  # the next request is the connection's last
         self._parting: bytes | None = None  # a refusal that waits for earlier answers
 
         self._incoming = 0  # bytes of the read being parsed
@@ -425,6 +433,13 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self._phase == _IDLE:
             self._since = self.sweep.now
         self.flow.resume_reading()
+
+    def retire(self) -> None:
+        """Take one more request at most: the answer to it says so."""
+        self._leaving = True
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_started:
+            cycle.keep_alive = False
 
     def shutdown(self) -> None:
         """Close when nothing is under way, else after the answer. May be called again and again."""

@@ -433,10 +433,19 @@ class _Caller:
         lines = [line for line in self._lines(ready, own) if line[0] != b"content-length"]
         await self.start(200, lines)
         # Rendered streams end every event with one empty line.
-        for number, event in enumerate(ready.body.split(b"\n\n")[:-1]):
-            due = times[min(number, len(times) - 1)] / 1000
-            await asyncio.sleep(max(0.0, due - (loop.time() - began)))
-            await self.write(event + b"\n\n")
+        events = [event + b"\n\n" for event in ready.body.split(b"\n\n")[:-1]]
+        sent = 0
+        try:
+            while sent < len(events):
+                due = times[min(sent, len(times) - 1)] / 1000
+                await asyncio.sleep(max(0.0, due - (loop.time() - began)))
+                await self.write(events[sent])
+                sent += 1
+        except asyncio.CancelledError:
+            # There is no time left for the pace, and all of it is known.
+            await self.write(b"".join(events[sent:]))
+            await self.end()
+            raise
         await self.end()
 
     def expect(self) -> None:

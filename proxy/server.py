@@ -15,6 +15,7 @@ import socket
 import threading
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _BACKLOG: Final = 2048
 _POLL: Final = 0.05  # seconds between looks at what is still open while draining
+_ALONE: Final = 0.5  # seconds of grace where no load balancer has to notice
 _CLEANUP: Final = 1.0  # seconds that cancelled requests and a closing application get
 _LAST_PORT: Final = 65_535
 
@@ -52,16 +54,22 @@ class Listener:
 
 
 class Stop:
-    """A wish to end, as signals express it: asked once politely, asked again at once."""
+    """A wish to end, as signals express it: asked once politely, asked again at once.
+
+    `alone` says that nobody has to notice first, as where a person at a terminal asks.
+    """
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.insisted = asyncio.Event()
+        self.alone = False
 
-    def ask(self) -> None:
+    def ask(self, *, alone: bool = False) -> None:
         """Call from the event loop's own thread."""
         if self.asked.is_set():
             self.insisted.set()
+        else:
+            self.alone = alone
         self.asked.set()
 
 
@@ -116,14 +124,17 @@ async def serve(
     drain: float,
     on_ready: Callable[[], None],
     on_drain: Callable[[], None],
+    on_cut: Callable[[], None] = lambda: None,
     grace: float = 0.5,
     stop: Stop | None = None,
 ) -> int:
     """Serve until SIGTERM, SIGINT or `stop.ask()`; return the exit code.
 
-    Then `on_drain` is called, new connections are taken for `grace` seconds more, and requests
-    under way get up to `drain` seconds. A second signal ends them at once. Raises `SetupError` if
-    a listener cannot start.
+    Then `on_drain` is called, and requests are taken for `grace` seconds more, each as its
+    connection's last: load balancers need time to notice. After SIGINT nobody waits for that.
+    Requests under way get up to `drain` seconds. Then `on_cut` is called, and what is left gets a
+    second to say so. A second signal ends all of this at once. Raises `SetupError` if a listener
+    cannot start.
     """
     stop = stop or Stop()
     sweep = Sweep.for_limits(*(listener.limits for listener in listeners))
@@ -140,8 +151,11 @@ async def serve(
         on_ready()
         await stop.asked.wait()
         on_drain()
-        await _pause(stop.insisted, grace)
+        sweep.retire()
+        await _pause(stop.insisted, min(grace, _ALONE) if stop.alone else grace)
         await _drain(waited_for, drain, stop.insisted)
+        on_cut()
+        await _drain(waited_for, _CLEANUP, asyncio.Event())
     return 0
 
 
@@ -152,8 +166,8 @@ def _signals(stop: Stop) -> Iterator[None]:
         yield
         return
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.ask)
+    loop.add_signal_handler(signal.SIGTERM, stop.ask)
+    loop.add_signal_handler(signal.SIGINT, partial(stop.ask, alone=True))
     try:
         yield
     finally:

@@ -51,7 +51,8 @@ CREDENTIALS = ("authorization", "x-api-key", "api-key")
 UNSHAPING = frozenset({"messages", "stream", "stream_options", "user", "metadata", "cache"})
 MODES = frozenset({
     "ok", "status", "cut", "reset", "error", "stall", "length", "content_filter", "tools",
-    "refusal", "html", "invalid", "empty", "slow", "big", "nostore", "logprobs", "chunks", "mirror",
+    "refusal", "html", "invalid", "empty", "slow", "paced", "big", "nostore", "logprobs", "chunks",
+    "mirror",
 })  # fmt: skip
 COUNTED = frozenset({"status", "cut", "error", "stall", "big", "chunks"})
 ERROR_KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -133,7 +134,8 @@ def parse_modes(text: str) -> dict[str, str]:
                 f"x-oracle-mode: {name!r} is unknown; use one of {', '.join(sorted(MODES))}"
             )
         whole = name in COUNTED or (name == "reset" and argument != "")
-        if (whole and not argument.isdecimal()) or (name == "slow" and not _seconds(argument)):
+        timed = name in ("slow", "paced")
+        if (whole and not argument.isdecimal()) or (timed and not _seconds(argument)):
             raise BadRequest(f"x-oracle-mode: {name} needs a number, as in {name}:1")
         modes[name] = argument
     return modes
@@ -320,7 +322,7 @@ async def _stream(
     ending = next((name for name in ("cut", "reset", "error", "stall") if name in modes), None)
     for sent in events[: int(modes[ending])] if ending else events:
         await _more(send, sent)
-        await asyncio.sleep(0)
+        await asyncio.sleep(float(modes.get("paced", "0")) / len(events))
     match ending:
         case "reset":
             await _drop(send)

@@ -208,7 +208,7 @@ async def test_other_keys_and_other_questions_never_wait_for_each_other(
         assert house.calls(k) == 2
 
 
-@pytest.mark.parametrize("mode", ["status:500", "status:429", "html", "nostore", "error:2"])
+@pytest.mark.parametrize("mode", ["status:500", "status:402", "html", "nostore", "error:2"])
 async def test_who_waited_in_vain_asks_all_at_once(house: House, key: str, mode: str) -> None:
     """A leader without a usable answer releases the others together, not one after the other."""
     streamed = mode.startswith("error")
@@ -219,6 +219,14 @@ async def test_who_waited_in_vain_asks_all_at_once(house: House, key: str, mode:
         return
     assert house.calls(key) == 20
     assert max(a.elapsed.total_seconds() for a in answers) < 5
+
+
+async def test_who_was_told_to_wait_with_others_waits_with_them(house: House, key: str) -> None:
+    """A 429 that says when to come back is the answer of all who waited for it."""
+    answers = await crowd(house, key, "slow:0.3,status:429", [body(SKY)] * 20)
+    assert {a.status_code for a in answers} == {429}
+    assert {a.headers["retry-after"] for a in answers} == {"1"}
+    assert house.calls(key) == 1
 
 
 async def test_nobody_waits_for_what_was_not_kept_the_last_time(house: House, key: str) -> None:

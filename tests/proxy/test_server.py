@@ -170,8 +170,19 @@ async def test_requests_are_taken_during_the_grace() -> None:
     await asyncio.wait_for(house.draining.wait(), PATIENCE)
     reader, _ = await house.connect(b"GET /echo HTTP/1.1\r\nHost: a\r\n\r\n")
 
-    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in head
     ask()
+    assert await house.exit_code() == 0
+
+
+async def test_who_sits_at_a_terminal_waits_for_no_load_balancer() -> None:
+    """SIGINT makes the grace short, whatever is configured."""
+    house = await House(here(Echo()), grace=600).until_ready()
+
+    ask(signal.SIGINT)
+
     assert await house.exit_code() == 0
 
 
