@@ -36,6 +36,7 @@ _FRAMING: Final = frozenset(
 )
 _PIPELINED: Final = 100  # requests that may wait behind one that is being answered
 _SLOWEST: Final = 1024  # bytes a second of body, once `body_timeout` has passed
+_CROWD: Final = 64  # clients that take nothing at once are an attack, or as good as one
 _LINGER: Final = 2.0  # seconds in which a refused client may read why, while it is still sending
 
 
@@ -50,6 +51,7 @@ class Limits:
     body_timeout: float = 30.0
     idle_timeout: float = 75.0
     send_timeout: float = 60.0
+    connections: int = 10_000
     grace: float = 5.0
     drain: float = 600.0
     response: int = 32_000_000
@@ -116,6 +118,10 @@ def _too_many_headers(message: str) -> Refusal:
     return Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
 
 
+def _crowded(message: str) -> Refusal:
+    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too_many_connections", message)
+
+
 class Sweep:
     """The one coarse timer of an event loop. `now` is the loop's time at the latest round.
 
@@ -127,6 +133,7 @@ class Sweep:
         self.period = period
         self.now = 0.0
         self.retired = False
+        self.crowded = False
         self._members: set[GuardedProtocol] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -173,6 +180,9 @@ class Sweep:
         self.now += elapsed
         for member in list(self._members):
             member.check(elapsed)
+        stuck = sum(member.stuck for member in self._members)
+        # Once it is an attack, it is one until the last of them is gone.
+        self.crowded = stuck > (0 if self.crowded else _CROWD)
 
 
 class _Valve(FlowControl):
@@ -235,6 +245,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._progressed = self._since  # when the body last grew
         self._unsent = 0  # bytes that the client had not taken at the latest round
         self._flushed = self._since  # when it last took some
+        if len(self.connections) > self.limits.connections:
+            self._refuse(_crowded(f"more than {self.limits.connections} connections at once"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.sweep.leave(self)
@@ -543,7 +555,15 @@ class GuardedProtocol(HttpToolsProtocol):
         if not waiting or not settled or waiting < self._unsent:
             self._flushed = now
         self._unsent = waiting
-        return now - self._flushed > self.limits.send_timeout + self.sweep.period
+        patience = self.limits.send_timeout
+        if self.sweep.crowded:
+            patience = min(patience, self.limits.header_timeout)
+        return now - self._flushed > patience + self.sweep.period
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the client has taken nothing of what waits for it for some rounds."""
+        return self._unsent > 0 and self.sweep.now - self._flushed > 2 * self.sweep.period
 
     def _quiet(self) -> bool:
         return self.cycle is None or self.cycle.response_complete or self._phase == _SHUT

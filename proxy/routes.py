@@ -74,6 +74,8 @@ _MEMO_BODY = 16_384
 # Reading a body of many megabytes takes long enough to be noticed by everybody else.
 _LONG = 262_144
 _MEMO_ITEMS = 4_096
+# What is sent at once of a body, beyond the little that the connection itself holds.
+_SLICE = 262_144
 _JSON = (b"content-type", b"application/json")
 
 
@@ -406,7 +408,7 @@ class _Caller:
         self._whole = whole
 
     def at_once(self, ready: Ready, own: bytes) -> bool:
-        if self._whole is None:
+        if self._whole is None or len(ready.body) > _SLICE:
             return False
         self.started = self.done = True
         return self._whole(b"%b%b\r\n%b" % (ready.head, own, ready.body))
@@ -421,7 +423,7 @@ class _Caller:
     async def reply(self, status: int, headers: Headers, body: bytes) -> None:
         self.started = self.done = True
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body})
+        await self._send({"type": "http.response.body", "body": await self._all_but_last(body)})
 
     async def start(self, status: int, headers: Headers) -> None:
         self.started = True
@@ -468,7 +470,20 @@ class _Caller:
             self._watch.cancel()
 
     async def write(self, chunk: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        rest = await self._all_but_last(chunk)
+        await self._send({"type": "http.response.body", "body": rest, "more_body": True})
+
+    async def _all_but_last(self, body: bytes) -> bytes:
+        """Send slices of a large body, each when the one before was taken; the last is returned.
+
+        Written at once, a body would be held as often as there are clients who take their time.
+        """
+        at = 0
+        while len(body) - at > _SLICE:
+            piece = body[at : at + _SLICE]
+            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+            at += _SLICE
+        return body[at:] if at else body
 
     async def end(self) -> None:
         self.done = True

@@ -116,6 +116,8 @@ class LimitsPart(Section):
     body_timeout: SomeTime = _LIMITS.body_timeout
     idle_timeout: SomeTime = _LIMITS.idle_timeout
     send_timeout: SomeTime = _LIMITS.send_timeout
+    connections: Annotated[int, *number(1, 1_000_000, whole=True)] = _LIMITS.connections
+    """More at once are refused."""
     grace: SomeTime = _LIMITS.grace
     """After SIGTERM requests are still taken, so that load balancers notice."""
     drain: SomeTime = _LIMITS.drain

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import resource
 import signal
 import socket
 import threading
@@ -33,6 +34,7 @@ _BACKLOG: Final = 2048
 _POLL: Final = 0.05  # seconds between looks at what is still open while draining
 _ALONE: Final = 0.5  # seconds of grace where no load balancer has to notice
 _CLEANUP: Final = 1.0  # seconds that cancelled requests and a closing application get
+_FILES: Final = 65_536
 _LAST_PORT: Final = 65_535
 
 
@@ -75,8 +77,17 @@ class Stop:
 
 def run(main: Coroutine[Any, Any, int]) -> int:
     """Run to the end on uvloop; the result is the process's exit code."""
+    _allow_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main)
+
+
+def _allow_files() -> None:
+    """Let the process open as many files as it may: each request is two sockets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def bind(host: str, port: int, *, setting: str = "server.port") -> socket.socket:

@@ -45,6 +45,7 @@ upstreams:
 #    body_timeout: 30s
 #    idle_timeout: 75s
 #    send_timeout: 60s
+#    connections: 10000              ## more at once are refused
 #    grace: 5s                       ## after SIGTERM, for load balancers to notice
 #    drain: 600s                     ## for answers under way after a stop signal
 #  tls: {{cert: cert.pem, key: key.pem}}

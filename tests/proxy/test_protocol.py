@@ -7,6 +7,7 @@ import re
 import select
 import socket
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from proxy.protocol import Limits, Sweep
+from tests.proxy.house import until
 from tests.proxy.wire import (
     Echo,
     body_of,
@@ -441,6 +443,27 @@ def test_who_never_reads_is_dropped() -> None:
     echo = Echo()
     with listening(echo, SHORT) as port, connect(port, post(path=b"/flood")):
         assert echo.ended.wait(20)
+
+
+def test_a_crowd_that_never_reads_is_dropped_sooner() -> None:
+    """Many at once get the time of a header only, however patient the server is with one."""
+    echo = Echo()
+    limits = Limits(header_timeout=0.4, send_timeout=600)
+    with listening(echo, limits) as port, ExitStack() as stack:
+        for _ in range(70):
+            stack.enter_context(connect(port, post(path=b"/flood")))
+        until(lambda: echo.flooded == 70)
+
+
+def test_more_connections_than_allowed_are_refused() -> None:
+    """At once and with a reason; who goes makes room."""
+    with listening(Echo(), Limits(connections=2)) as port:
+        first, second = connect(port), connect(port)
+        refused = read_to_end(connect(port))
+        assert (status(refused), b"too_many_connections" in refused) == (503, True)
+        first.close()
+        until(lambda: status(exchange(port, post(CLOSE))) == 200)
+        second.close()
 
 
 def test_who_never_reads_a_finished_answer_is_dropped() -> None:

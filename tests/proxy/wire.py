@@ -24,6 +24,7 @@ class Echo:
 
     handed: list[tuple[str, str, bytes]] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
+    flooded: int = 0
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         way = getattr(self, scope["path"].strip("/").split("/")[-1], self.echo)
@@ -68,6 +69,7 @@ class Echo:
         while not gone.done():
             await send({"type": "http.response.body", "body": b"x" * 65_536, "more_body": True})
             await asyncio.sleep(0)
+        self.flooded += 1
         self.ended.set()
 
     async def large(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
