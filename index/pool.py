@@ -11,6 +11,8 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class Pool:
         self._waiting += 1
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[T] = loop.create_future()
-        job = self._threads.submit(work, *args)
+        job = self._threads.submit(copy_context().run, work, *args)
         # One hop back to the loop: the library's own bridge, shield and timeout make four.
         job.add_done_callback(lambda done: _tell(loop, self._done, waiter, done))
         late = loop.call_later(seconds, _expire, waiter, seconds)
@@ -71,7 +73,8 @@ class Pool:
 
     async def whenever(self, work: Callable[..., T], *args: Any) -> T:
         """The work's result, however long it takes."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+        loop, begun = asyncio.get_running_loop(), partial(copy_context().run, work, *args)
+        return await loop.run_in_executor(self._threads, begun)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import lru_cache
 
+from policies.reading import remembered
 from policies.text import lexicon, stem, words
 
 _ARTICLE = "a"
@@ -89,7 +89,7 @@ def _said(text: str) -> tuple[str, ...]:
     return tuple(_ARTICLE if w == "an" else w for w in said) if "an" in said else said
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _content(said: tuple[str, ...]) -> Counter[str]:
     """The stems of words that carry meaning."""
     return Counter(stem(w) for w in said if w not in _LIGHT)

@@ -5,9 +5,9 @@ Only the question words that open a text count, and only where all else that it 
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from policies.reading import remembered
 from policies.text import lexicon, stem, words
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _shown(one: _Asked, kinds: frozenset[str]) -> bool:
     return not kinds.isdisjoint({"who", "how"}) or not _BEST.isdisjoint(one.tail)
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _read(text: str) -> _Asked:
     said = words(text)
     at = next((at for at, w in enumerate(said) if w not in _LEADING), len(said))

@@ -7,10 +7,10 @@ nearest one is that does not, what became of the entry before. Pure; nothing her
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from policies import groups, text
+from policies.reading import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +99,7 @@ def _overlap(one: str, other: str) -> float:
     return len(a & b) / len(a | b) if a or b else 1.0
 
 
-@lru_cache(maxsize=8192)
+@remembered(8192)
 def _telling(prompt: str) -> frozenset[str]:
     """A text's words in their stems, without those that hold sentences together."""
     return frozenset(text.stem(w) for w in text.words(prompt[:4_000]) if w not in _BINDING)

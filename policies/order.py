@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 
+from policies.reading import remembered
 from policies.text import bag, fold, lexicon, stem, words
 
 _STOP = frozenset(
@@ -231,7 +231,7 @@ def _turned(ours: _Reading, theirs: _Reading) -> str | None:
     return None
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _read(text: str) -> _Reading:
     flat = fold(text).casefold()
     parts = [_stems(part) for part in _SENTENCE.split(flat)]

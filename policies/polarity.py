@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from policies.opposites import CLASSES, inflect
+from policies.reading import remembered
 from policies.text import fold, lexicon, stem, words
 
 _BRIEF = 40
@@ -287,7 +288,7 @@ def _excused(denying: _Reading, plain: _Reading) -> bool:
     return plain.negators == 0 and bool(plain.soft - denying.soft)
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _read(text: str) -> _Reading:
     flat = f"{fold(text).lower()} "
     for hint, pattern, put in _JOINED:

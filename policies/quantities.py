@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from decimal import Decimal
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from policies.reading import remembered
 from policies.text import fold, lexicon, words
 
 if TYPE_CHECKING:
@@ -194,14 +194,14 @@ def _say(tokens: list[Token]) -> str:
     return " and ".join(t.word for t in tokens[:3]) or "none"
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _quantities(text: str) -> tuple[Token, ...]:
     if not _DIGIT.search(text) and _SPOKEN.isdisjoint(words(text)):
         return ()
     return tuple(t for t in read(text) if t.value is not None)
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def read(text: str) -> tuple[Token, ...]:
     """The text as words and quantities, in reading order."""
     flat = fold(text)

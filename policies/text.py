@@ -10,6 +10,7 @@ import unicodedata
 from functools import lru_cache
 
 from policies import languages
+from policies.reading import remembered
 from policies.verdicts import Reason
 
 LONGEST = 32_000
@@ -82,19 +83,19 @@ def _other_script(text: str) -> bool:
     )
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def words(text: str) -> tuple[str, ...]:
     """Words in reading order, casefolded, apostrophes straight: `France's` is one word."""
     return tuple(_WORD.findall(fold(text).casefold()))
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def stems(text: str) -> tuple[str, ...]:
     """The stems of its words, in reading order."""
     return tuple(map(stem, words(text)))
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def bag(text: str) -> frozenset[str]:
     """The stems of its words in no order."""
     return frozenset(stems(text))

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import product
 
 from policies.quantities import Token, read
+from policies.reading import remembered
 from policies.text import fold, lexicon, stem, words
 
 # dimension: unit=forms. Forms after `;` are signs that count only right behind a number.
@@ -137,7 +137,7 @@ def _say(ours: _Measures, theirs: _Measures, dimension: str) -> str:
     return " and ".join([*bound, *free])
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _measures(text: str) -> _Measures:
     flat = fold(text)
     if not _HINT.search(flat) and _UNITS.keys().isdisjoint(words(text)):
@@ -211,7 +211,7 @@ def _turned(ours: tuple[_Turn, ...], theirs: tuple[_Turn, ...]) -> str | None:
     return None
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _turns(text: str) -> tuple[_Turn, ...]:
     flat = fold(text).casefold()
     if _TURN.search(flat) is None:

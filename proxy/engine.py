@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 from index.shelf import Shelf
-from policies import decide
+from policies import decide, reading
 from policies.values import Candidate, Collapse, Replay, Snapshot
 from policies.verdicts import Bypass, Forward, Lookup, Reason, Refusal, Serve, outcome
 from proxy.exchange import JSON, SSE, Ask, Ready, Repeat, Trail, evidence
@@ -113,6 +113,7 @@ class Engine:
     async def answer(self, ask: Ask, headers: Headers, caller: Caller) -> None:
         """Answer one request, from memory or from upstream, and record how."""
         rules, number, at = self.rules, self.ids(), self.clock()
+        reading.on_behalf_of(ask.query.owners.key)
         if ask.query.directives.session is not None:
             ask = await self.sessions.joined(ask, self.memory.bodies, at)
         if self.refusals.stands(ask.query):
