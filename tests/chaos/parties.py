@@ -40,14 +40,15 @@ class Absent(Exception):
 class Proxy:
     """`likewise serve` in a folder of its own, on the same ports after every start."""
 
-    def __init__(self, folder: Path, upstream: str, store: str) -> None:
+    def __init__(self, folder: Path, upstream: str, store: str, **parts: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         port, admin = free_port(), free_port()
         self.url, self.admin = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin}"
         self.log = folder / "likewise.log"
         self._folder = folder
         server = {"port": port, "admin": {"port": admin}}
-        text = configuration(folder, upstream, store={"url": store}, server=server)
+        parts = {"store": {"url": store}} | parts | {"server": parts.get("server", {}) | server}
+        text = configuration(folder, upstream, **parts)
         (folder / "likewise.yaml").write_text(text)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -118,9 +119,9 @@ class Stage:
     upstream: str
     stack: ExitStack
 
-    def proxy(self, store: str, name: str = "proxy") -> Proxy:
-        """A proxy that is ready."""
-        made = Proxy(self.folder / name, self.upstream, store)
+    def proxy(self, store: str, name: str = "proxy", **parts: Any) -> Proxy:
+        """A proxy that is ready; `parts` are further sections of its likewise.yaml."""
+        made = Proxy(self.folder / name, self.upstream, store, **parts)
         self.stack.callback(made.kill)
         if not made.start():
             raise RuntimeError(f"the proxy did not become ready: {made.log.read_text()[-2000:]}")
