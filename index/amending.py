@@ -17,18 +17,22 @@ MOST_LABELS = 64
 @dataclass(frozen=True, slots=True)
 class Change:
     """One change of the answer stored at `until` or before; a later one under the same name is
-    another answer and stays as it is. `exact`: from now on it is matched exactly only."""
+    another answer and stays as it is. `exact`: from now on it is matched exactly only. `encoder`
+    has read what another one had; what was labelled of that one's similarities goes."""
 
     until: float = math.inf
     group: str | None = None
     label: tuple[float, bool] | None = None
     flagged: bool | None = None
     exact: bool = False
+    encoder: str = ""
 
     def onto(self, facts: Facts) -> Facts:
         if facts.stored > self.until:
             return facts
-        labels = facts.labels
+        labels, embedding = facts.labels, "" if self.exact else facts.embedding
+        if self.encoder and embedding not in ("", self.encoder):
+            labels, embedding = (), self.encoder
         if self.label is not None and math.isfinite(self.label[0]):
             labels = (*labels, self.label)[-MOST_LABELS:]
         return replace(
@@ -36,7 +40,7 @@ class Change:
             group=facts.group if self.group is None else self.group,
             labels=labels,
             flagged=facts.flagged if self.flagged is None else self.flagged,
-            embedding="" if self.exact else facts.embedding,
+            embedding=embedding,
         )
 
 

@@ -65,6 +65,7 @@ class Catalog:
         self.counts: Counter[str] = Counter()
         self.owners: Counter[str] = Counter()
         self.groups: Counter[str] = Counter()
+        self._readers: Counter[str] = Counter()
         self._encoder = embedder.id
         self._register = Register(reserve)
         self.spaces = Spaces(self._register, embedder.dimension, storage=storage, reserve=reserve)
@@ -134,6 +135,25 @@ class Catalog:
         held = Held(weight, used, hits, cost, category[which], owner[which], categories, owners)
         return numbers, held
 
+    @property
+    def unread(self) -> int:
+        """How many entries another encoder has read."""
+        return len(self) - self._readers[self._encoder] - self._readers[""]
+
+    def foreign(self) -> list[str]:
+        """Those entries, the latest of use first; from any thread."""
+        numbers, held = self.held()
+        kinds = self._table.column("kind", numbers)
+        theirs = [kind for kind in np.unique(kinds).tolist() if self._is_foreign(kind)]
+        chosen = np.flatnonzero(np.isin(kinds, theirs))
+        latest = chosen[np.argsort(-held.used[chosen], kind="stable")]
+        named = map(self._register.entry, numbers[latest].tolist())
+        return [entry for entry in named if entry is not None]
+
+    def _is_foreign(self, kind: int) -> bool:
+        known = self._table.kinds.get(kind)
+        return known is not None and known.embedding not in ("", self._encoder)
+
     def touch(self, entry: str, now: float, tokens: int) -> None:
         """Count a hit."""
         known = self._find(entry)
@@ -202,6 +222,7 @@ class Catalog:
     def _count(self, facts: Facts, step: int) -> None:
         self.counts[facts.category] += step
         _add(self.owners, owner_of(facts.owner), step)
+        _add(self._readers, facts.embedding, step)
         if facts.group and facts.embedding:
             _add(self.groups, facts.group, step)
 

@@ -78,10 +78,18 @@ def unseal_facts(entry: str, facts: bytes, vector: bytes | None) -> Record | Non
     return Record(known, b"", None if vector is None else unpack_vector(vector))
 
 
+class Revised(NamedTuple):
+    """Facts after a change, and the columns that say so; `vector` is None where it stays."""
+
+    known: Facts
+    facts: bytes
+    vector: bytes | None = None
+
+
 def revised(
-    entry: str, facts: bytes, change: Callable[[Facts], Facts]
-) -> tuple[Facts, bytes] | None:
-    """The facts after `change`, and the facts column that says so beside the same body and vector.
+    entry: str, facts: bytes, change: Callable[[Facts], Facts], vector: Vector | None = None
+) -> Revised | None:
+    """What becomes of a record by a change, beside the same body; `vector` comes with it.
 
     None where the column is no whole one of `entry`. Raises `StoreError` as `seal` does.
     """
@@ -89,7 +97,14 @@ def revised(
     if known is None:
         return None
     new = change(known)
-    return new, _column(new, facts[_HEAD.size : _JSON_AT])
+    if new == known:
+        return Revised(known, facts)
+    parts = facts[_HEAD.size : _JSON_AT]
+    if vector is None:
+        return Revised(new, _column(new, parts))
+    packed = pack_vector(vector)
+    body, _ = _PARTS.unpack(parts)
+    return Revised(new, _column(new, _PARTS.pack(body, crc32(packed))), packed)
 
 
 def _facts(entry: str, facts: bytes) -> Facts | None:

@@ -234,6 +234,25 @@ class Memory:
             self._amend(entry, Change(facts.stored, group, label, flagged, exact))
         return facts is not None
 
+    async def renew(self, entry: str) -> bool:
+        """Give what another encoder read a vector of this one; False where there is no need, or no
+        way. Raises `StoreError`."""
+        facts = self.facts(entry)
+        if facts is None or facts.embedding in ("", self.embedder.id):
+            return False
+        vector = await self._vector_of(facts)
+        if vector is None:
+            return False
+        change = Change(facts.stored, encoder=self.embedder.id)
+        # The store first: what it does not take is to be done again.
+        told = await self.bodies.amend(entry, change.onto, vector)
+        current = self.facts(entry)
+        if told is None or current is None or not alike(current, facts):
+            return False
+        self.catalog.hold(change.onto(current))
+        self.catalog.place([change.onto(current)], [vector])
+        return True
+
     async def flag(self, entries: Iterable[str], *, flagged: bool) -> int:
         """Mark entries, held here or not, as bad or as good again; how many there are.
 

@@ -81,11 +81,14 @@ class Bodies(Protocol):
     async def write(self, record: Record) -> None:
         """Durable when it returns (an operating system crash may lose the last second)."""
 
-    async def amend(self, entry: str, change: Callable[[Facts], Facts]) -> Facts | None:
-        """Change a live record's facts in one step, body and vector untouched; what stands then.
+    async def amend(
+        self, entry: str, change: Callable[[Facts], Facts], vector: Vector | None = None
+    ) -> Facts | None:
+        """Change a live record's facts in one step, the body untouched; what stands then.
 
         None where there is none any more: nothing is brought back. `change` must be pure and quick,
-        leave `entry` and `gone` as they are, and may be asked more than once.
+        leave `entry` and `gone` as they are, and may be asked more than once. With whatever it
+        changes, `vector` takes the place of the record's own.
         """
 
     async def members(self, group: str) -> list[str]:

@@ -252,6 +252,7 @@ def _gauges(memory: Memory, journal: Journal) -> dict[str, float]:
     return {
         "entries": len(memory),
         "entry_bytes": memory.size,
+        "entries_to_renew": memory.catalog.unread,
         "embed_faults_total": faults.embed,
         "embed_timeouts_total": faults.embed_timeout,
         "store_read_faults_total": faults.store_read,

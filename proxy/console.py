@@ -274,6 +274,7 @@ class HouseConsole:
             "state": self._upkeep.readiness()[1],
             "entries": len(memory),
             "entry_bytes": memory.size,
+            "entries_to_renew": memory.catalog.unread,
             "store": self._settings.store_url.rpartition("@")[2],
             "store_faults": {"read": faults.store_read, "write": faults.store_write},
             "embedder": memory.embedder.id,

@@ -167,6 +167,8 @@ class EmbeddingPart(Section):
     runtime: Literal["onnx", "torch"] = "onnx"
     precision: Literal["int8", "fp32"] = "int8"
     threads: Annotated[int, *number(1, 256, whole=True)] = 1
+    renew: Annotated[int, *number(0, 100_000, whole=True)] = 100
+    """Entries of another model that are embedded anew each second, behind the requests; 0: none."""
 
 
 class StorePart(Section):

@@ -98,6 +98,7 @@ class Embedding:
     runtime: str
     precision: str
     threads: int
+    renew: int = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ upstreams:
 #  cors: ["https://app.example.com"]
 
 ## Any sentence-transformers id or folder with `runtime: torch`.
-#embedding: {{model: all-MiniLM-L6-v2, runtime: onnx, precision: int8, threads: 1}}
+#embedding: {{model: all-MiniLM-L6-v2, runtime: onnx, precision: int8, threads: 1, renew: 100}}
 
 ## sqlite:FILE, redis://, unix://, redis+cluster:// or redis+sentinel:// (rediss: TLS). encrypt: off | aes-gcm
 #store: {{url: "sqlite:./.likewise/likewise.db", encrypt: off}}

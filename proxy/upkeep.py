@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from index.errors import StoreError
 from index.faults import Told
+from index.renewing import renew
 from policies.errors import PolicyError
 from policies.eviction import Bounds, Rule
 from proxy.judges import build as judges
@@ -103,6 +104,7 @@ class Upkeep:
                 TOLD.warn("loading", str(fault))
                 await asyncio.sleep(PERIOD)
         loaded()
+        await renew(self._engine.memory, self.settings.embedding.renew)
 
     async def adopt(self, rules: Rules) -> None:
         """Put a policy in force: its examples embedded first, then everything in one assignment."""

@@ -41,8 +41,8 @@ redis.call('PEXPIREAT', KEYS[1], ARGV[1])
 """
 SWAP = """
 if redis.call('HGET', KEYS[1], 'facts') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'facts', ARGV[2])
-redis.call('PEXPIREAT', KEYS[1], ARGV[3])
+redis.call('HSET', KEYS[1], unpack(ARGV, 3))
+redis.call('PEXPIREAT', KEYS[1], ARGV[2])
 return 1
 """
 COUNT = """
@@ -197,11 +197,10 @@ class Cluster:
         return int(following), keys
 
     async def replace(self, key: str, columns: Mapping[str, bytes], until: int) -> None:
-        flat = [part for column in columns.items() for part in column]
-        await self._nodes.execute_command("EVAL", REPLACE, 1, key, until, *flat)
+        await self._nodes.execute_command("EVAL", REPLACE, 1, key, until, *_flat(columns))
 
-    async def swap(self, key: str, old: bytes, new: bytes, until: int) -> bool:
-        words = ("EVAL", SWAP, 1, key, old, new, until)
+    async def swap(self, key: str, old: bytes, new: Mapping[str, bytes], until: int) -> bool:
+        words = ("EVAL", SWAP, 1, key, old, until, *_flat(new))
         return bool(await self._nodes.execute_command(*words))
 
     async def count(self, key: str, until: int) -> int:
@@ -221,3 +220,7 @@ class Cluster:
     async def close(self) -> None:
         for client in self._clients:
             await client.aclose()
+
+
+def _flat(columns: Mapping[str, bytes]) -> list[str | bytes]:
+    return [part for column in columns.items() for part in column]

@@ -86,8 +86,8 @@ class Link(Protocol):
     async def replace(self, key: str, columns: Mapping[str, bytes], until: int) -> None:
         """Make the hash hold these columns and nothing else, all at once."""
 
-    async def swap(self, key: str, old: bytes, new: bytes, until: int) -> bool:
-        """Change the facts of an entry, unless they are no longer the old ones."""
+    async def swap(self, key: str, old: bytes, new: Mapping[str, bytes], until: int) -> bool:
+        """Change columns of an entry, unless its facts are no longer the old ones."""
 
     async def count(self, key: str, until: int) -> int:
         """Count up and say to how many; forgotten at `until`, in milliseconds."""
@@ -146,13 +146,13 @@ class Server:
             pipe.pexpireat(key, until)
             await pipe.execute()
 
-    async def swap(self, key: str, old: bytes, new: bytes, until: int) -> bool:
+    async def swap(self, key: str, old: bytes, new: Mapping[str, bytes], until: int) -> bool:
         async with self.writes.pipeline(transaction=True) as pipe:
             await pipe.watch(key)
             if (await pipe.hmget(key, ["facts"]))[0] != old:
                 return False
             pipe.multi()  # type: ignore[no-untyped-call]
-            pipe.hset(key, "facts", new)
+            pipe.hset(key, mapping=new)  # type: ignore[arg-type]
             # Should the key have gone all the same, what is written goes with it.
             pipe.pexpireat(key, until)
             try:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from index.ports import Record, Revision
-    from policies.values import Facts
+    from policies.values import Facts, Vector
 
 
 class MemoryBodies:
@@ -42,16 +42,19 @@ class MemoryBodies:
         self._require_open()
         self._entries[record.facts.entry] = (record.facts.gone, seal(record))
 
-    async def amend(self, entry: str, change: Callable[[Facts], Facts]) -> Facts | None:
+    async def amend(
+        self, entry: str, change: Callable[[Facts], Facts], vector: Vector | None = None
+    ) -> Facts | None:
         self._require_open()
         gone, sealed = self._entries.get(entry, (0.0, None))
         if sealed is None or gone <= self._clock():
             return None
-        new = revised(entry, sealed.facts, change)
+        new = revised(entry, sealed.facts, change, vector)
         if new is None:
             return None
-        self._entries[entry] = (gone, sealed._replace(facts=new[1]))
-        return new[0]
+        beside = sealed.vector if new.vector is None else new.vector
+        self._entries[entry] = (gone, sealed._replace(facts=new.facts, vector=beside))
+        return new.known
 
     async def members(self, group: str) -> list[str]:
         return [record.facts.entry async for record in self.scan() if record.facts.group == group]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from index.ports import Record, Revision
-    from policies.values import Facts
+    from policies.values import Facts, Vector
 
 T = TypeVar("T")
 
@@ -129,8 +129,10 @@ class RedisBodies:
         await self._change(partial(self._link.replace, key, columns, until))
         await self._join(record.facts)
 
-    async def amend(self, entry: str, change: Callable[[Facts], Facts]) -> Facts | None:
-        new = await self._change(partial(self._amend, entry, change))
+    async def amend(
+        self, entry: str, change: Callable[[Facts], Facts], vector: Vector | None = None
+    ) -> Facts | None:
+        new = await self._change(partial(self._amend, entry, change, vector))
         if new is not None:
             await self._join(new)
         return new
@@ -273,17 +275,20 @@ class RedisBodies:
     def _page_of(self, number: int) -> str:
         return f"{self._note}{number >> NOTES_TOGETHER:x}"
 
-    async def _amend(self, entry: str, change: Callable[[Facts], Facts]) -> Facts | None:
+    async def _amend(
+        self, entry: str, change: Callable[[Facts], Facts], vector: Vector | None
+    ) -> Facts | None:
         """Raises StoreError where others change the entry all the time."""
         key = self._key(entry)
         for _ in range(AMENDS):
             found = await self._writes.hmget(key, ["facts", "body"])
             known, body = cast("list[bytes | None]", found)
-            new = None if known is None or body is None else revised(entry, known, change)
-            if known is None or new is None or new[0].gone <= self._clock():
+            new = None if known is None or body is None else revised(entry, known, change, vector)
+            if known is None or new is None or new.known.gone <= self._clock():
                 return None
-            if await self._link.swap(key, known, new[1], int(new[0].gone * 1000)):
-                return new[0]
+            columns = {"facts": new.facts} | ({} if new.vector is None else {"vector": new.vector})
+            if await self._link.swap(key, known, columns, int(new.known.gone * 1000)):
+                return new.known
         raise StoreError(f"store {self.where}: {key} is changed by others all the time; try again")
 
     async def _join(self, facts: Facts) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from index.ports import Record
-    from policies.values import Facts
+    from policies.values import Facts, Vector
 
 T = TypeVar("T")
 
@@ -89,6 +89,7 @@ _WRITE = """INSERT INTO entries (entry, gone, facts, vector, body) VALUES (?, ?,
 _OVERFULL = """DELETE FROM marks WHERE list = ?1 AND member IN (
                SELECT member FROM marks WHERE list = ?1 ORDER BY at DESC, member DESC
                LIMIT -1 OFFSET ?2)"""
+_REVISE = "UPDATE entries SET facts = ?, vector = ifnull(?, vector) WHERE entry = ?"
 _SWEEP = "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE gone <= ? LIMIT ?)"
 _REVISION = "SELECT number FROM clock"
 _CHANGED = "SELECT entry FROM changes WHERE number > ?"
@@ -140,14 +141,16 @@ class SqliteBodies:
         row = (record.facts.entry, record.facts.gone, *sealed)
         await self._change(lambda db: db.execute(_WRITE, row), len(sealed.body))
 
-    async def amend(self, entry: str, change: Callable[[Facts], Facts]) -> Facts | None:
+    async def amend(
+        self, entry: str, change: Callable[[Facts], Facts], vector: Vector | None = None
+    ) -> Facts | None:
         def amended(db: sqlite3.Connection) -> Facts | None:
             row = db.execute(_FACTS, (entry, self._clock())).fetchone()
-            new = None if row is None else revised(entry, bytes(row[0]), change)
+            new = None if row is None else revised(entry, bytes(row[0]), change, vector)
             if new is None:
                 return None
-            db.execute("UPDATE entries SET facts = ? WHERE entry = ?", (new[1], entry))
-            return new[0]
+            db.execute(_REVISE, (new.facts, new.vector, entry))
+            return new.known
 
         return await self._change(amended)
 

@@ -194,6 +194,28 @@ async def test_amended_facts_stand_beside_the_same_body(bench: Bench) -> None:
     assert [r.facts.flagged async for r in bench.bodies.scan()] == [True]
 
 
+async def test_another_vector_comes_with_the_change(bench: Bench) -> None:
+    """A vector, of another length too, takes the old one's place with what it goes with; where
+    nothing is changed it is left out."""
+    await bench.bodies.write(record(1))
+    other = np.arange(6, dtype=np.float32)
+    same = await bench.bodies.amend(name(1), lambda facts: facts, other)
+    assert same == record(1).facts
+    back = await bench.bodies.read(name(1))
+    assert back is not None
+    assert back.vector is not None
+    assert back.vector.tolist() == VECTOR.tolist()
+    told = await bench.bodies.amend(name(1), lambda facts: replace(facts, embedding="new"), other)
+    assert told == replace(record(1).facts, embedding="new")
+    for found in (await bench.bodies.read(name(1)), *[r async for r in bench.bodies.scan()]):
+        assert found is not None
+        assert found.facts == told
+        assert found.vector is not None
+        assert found.vector.tolist() == other.tolist()
+    gone = await bench.bodies.amend(name(2), lambda facts: replace(facts, flagged=True), other)
+    assert gone is None
+
+
 async def test_amending_brings_nothing_back(bench: Bench) -> None:
     """What was never there, was deleted or is past its time stays away, and so does damage."""
     await bench.bodies.write(record(1))

@@ -68,6 +68,7 @@ async def stored(bodies: MemoryBodies, entry: str) -> Facts:
         (Change(100.0, GROUP, (0.9, True), True),
          {"group": GROUP, "labels": ((0.9, True),), "flagged": True}),
         (Change(99.9, GROUP, (0.9, True), True), {}),
+        (Change(encoder=KNOWN.embedding), {}),
         (Change(label=(float("nan"), True)), {}),
         (Change(label=(float("inf"), True)), {}),
     ],

@@ -103,11 +103,11 @@ def test_facts_are_revised_beside_the_same_body() -> None:
     sealed = seal(RECORD)
     made = revised(ENTRY, sealed.facts, lambda facts: replace(facts, flagged=False, labels=()))
     assert made is not None
-    facts, column = made
-    assert facts == replace(FACTS, flagged=False, labels=())
-    back = unseal(ENTRY, sealed._replace(facts=column))
+    assert made.known == replace(FACTS, flagged=False, labels=())
+    assert made.vector is None
+    back = unseal(ENTRY, sealed._replace(facts=made.facts))
     assert back is not None
-    assert (back.facts, back.body) == (facts, RECORD.body)
+    assert (back.facts, back.body) == (made.known, RECORD.body)
 
 
 def test_what_is_not_whole_is_not_revised() -> None:
