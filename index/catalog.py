@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from index.ports import Embedder
+    from index.snapshot import Reader, Writer
     from policies.eviction import Bounds, Rule
     from policies.values import Facts, Turn, Vector
 
@@ -33,6 +35,8 @@ EVERYONE = "everyone"
 NO_KIND = Kind("", "", "", "", "", "")
 # Entries whose facts are at hand as objects.
 AT_HAND = 4_096
+# Entries that are taken over before others have their turn.
+FEW = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +62,12 @@ class Catalog:
 
     `size` is what all cost in bytes. `counts` is how many each category has, `owners` how many each
     key, end users included, `groups` how many of an answer group are searched besides its founder.
+    `changes` counts whatever is held and dropped.
     """
 
     def __init__(self, embedder: Embedder, *, storage: str, reserve: int) -> None:
         self.size = 0
+        self.changes = 0
         self.counts: Counter[str] = Counter()
         self.owners: Counter[str] = Counter()
         self.groups: Counter[str] = Counter()
@@ -169,6 +175,7 @@ class Catalog:
             if not facts.embedding or facts.space != old.space:
                 self.spaces.remove([facts.entry])
         beside = facts.size + (self.spaces.weight if facts.embedding else 0)
+        self.changes += 1
         self.size -= self._table.weight(number)
         self.size += self._table.put(number, facts, beside)
         self._count(facts, 1)
@@ -195,10 +202,54 @@ class Catalog:
             number = self._register.take(facts.entry)
             self._count(facts, -1)
             self._unsay(facts, number)
+            self.changes += 1
             self.size -= self._table.weight(number)
             self._table.clear(number)
             self._register.give(facts.entry)
         return len(held)
+
+    def save(self, out: Writer) -> None:
+        """Write all of it down, while entries come and go: of these, anything may be told."""
+        rows = self._register.save(out)
+        self.spaces.save(out, rows)
+        self._table.save(out, rows)
+        out.put("said", self._said.keys(rows))
+
+    def restore(self, source: Reader) -> None:
+        """Take over what was written down, before anybody else sees it. Blocks for a while."""
+        keys, taken = source.get("entries", np.uint8), source.get("taken", np.bool_)
+        whole = self._table.restore(source, keys, taken)
+        taken = self._register.restore(keys, whole)
+        for number in whole[~taken[whole]].tolist():
+            self._table.clear(number)
+        self.spaces.restore(source, taken)
+        said = source.get("said", np.uint8)
+        some = taken & said.reshape(len(taken), -1).any(1)
+        self._said.restore(said, np.flatnonzero(some).astype(np.int32))
+        self._recount()
+
+    def joined(self, other: Catalog) -> Iterator[None]:
+        """Take over the entries of another catalog, few at a time: yields between two of them."""
+        for slots in batched(other.slots(), FEW):
+            new = [s.facts for s in slots if self.facts(s.facts.entry) != s.facts]
+            for facts in new:
+                self.hold(facts)
+            vectors = other.spaces.vectors([facts.entry for facts in new])
+            found = [facts for facts in new if facts.entry in vectors]
+            self.place(found, [vectors[facts.entry] for facts in found])
+            yield
+
+    def _recount(self) -> None:
+        """Make the sums anew, from what is held."""
+        self.size = self._table.total
+        for kind, entries in self._table.kinds.counted():
+            self.counts[kind.category] += entries
+            _add(self.owners, owner_of(kind.owner), entries)
+            _add(self._readers, kind.embedding, entries)
+        for number in self._table.grouped():
+            facts = self._table.facts(number)
+            if facts is not None and facts.embedding:
+                _add(self.groups, facts.group, 1)
 
     def _find(self, entry: str) -> _Known | None:
         known = self._at_hand.get(entry)
@@ -244,3 +295,8 @@ def _add(counts: Counter[str], name: str, step: int) -> None:
     counts[name] += step
     if not counts[name]:
         del counts[name]
+
+
+def batched(items: Iterator[Slot], size: int) -> Iterator[list[Slot]]:
+    while some := list(islice(items, size)):
+        yield some

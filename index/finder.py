@@ -54,6 +54,28 @@ class Finder:
         """The key that was last put for a number; zeros where none was."""
         return self._keys[WIDTH * number : WIDTH * (number + 1)].tobytes()
 
+    def keys(self, numbers: int) -> NDArray[np.uint8]:
+        """The keys of the first so many numbers, one after the other."""
+        return np.asarray(self._keys)[: WIDTH * numbers]
+
+    def restore(self, keys: NDArray[np.uint8], numbers: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Take over keys, of which those of these numbers count; the numbers that keys lead to."""
+        self._make_room(len(keys) // WIDTH)
+        np.asarray(self._keys)[: len(keys)] = keys
+        halves = keys.view("<u8").reshape(-1, 2)[numbers]
+        # The last number of equal keys, or of what looks like that here, is put after the others.
+        mixed = halves[:, 0] * np.uint64(_ONE) + halves[:, 1] * np.uint64(_OTHER)
+        first = np.unique(mixed, return_index=True)[1]
+        self._size = len(first)
+        self._cells = self._spread(
+            _cells(max(self._size, len(self._keys) // WIDTH)), numbers[first]
+        )
+        for number in np.delete(numbers, first).tolist():
+            self.put(self.key(number), number)
+        cells = np.asarray(self._cells)
+        found: NDArray[np.int32] = cells[cells > 0] - 1
+        return found
+
     def get(self, key: bytes) -> int | None:
         cells = self._cells
         number = cells[self._cell(cells, key)] - 1
@@ -106,21 +128,20 @@ class Finder:
             longer[: WIDTH * rows] = self._keys
             self._keys = longer.data
         if SPARE * (self._size + 1) > len(self._cells):
-            self._cells = self._spread(2 * len(self._cells))
+            held = np.asarray(self._cells)
+            self._cells = self._spread(2 * len(held), held[held > 0] - 1)
 
-    def _spread(self, size: int) -> memoryview[int]:
-        """All numbers in a table of that many cells, as if put one by one."""
-        held = np.asarray(self._cells)
-        held = held[held > 0]
-        homes = _homes(np.asarray(self._keys).view("<u8").reshape(-1, 2)[held - 1], size)
+    def _spread(self, size: int, numbers: NDArray[np.int32]) -> memoryview[int]:
+        """Numbers of different keys in a table of that many cells, as if put one by one."""
+        homes = _homes(np.asarray(self._keys).view("<u8").reshape(-1, 2)[numbers], size)
         order = np.argsort(homes, kind="stable")
-        held, steps = held[order], np.arange(len(held))
+        held, steps = numbers[order], np.arange(len(numbers))
         places = np.maximum.accumulate(homes[order] - steps) + steps
         table = np.zeros(size, np.int32)
         inside = places < size
-        table[places[inside]] = held[inside]
+        table[places[inside]] = held[inside] + 1
         cells = table.data
-        for number in (held[~inside] - 1).tolist():
+        for number in held[~inside].tolist():
             cells[self._cell(cells, self.key(number))] = number + 1
         return cells
 

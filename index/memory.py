@@ -14,6 +14,7 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -26,7 +27,9 @@ from index.faults import Faults, Told
 from index.loading import Loading
 from index.pool import Pool
 from index.ports import Record
+from index.recovery import WORTH, Recovery
 from index.shelf import Shelf
+from index.snapshot import Files
 from index.texts import Texts
 from index.turns import Turns
 from index.vectors import RESERVE
@@ -38,17 +41,18 @@ from policies.verdicts import Lookup, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from index.ports import Bodies, Embedded, Embedder
     from policies.category import Guess
     from policies.eviction import Bounds, Rule
-    from policies.values import Candidate, CategoryRules, Facts, Query, Rules, Vector
+    from policies.values import Candidate, CategoryRules, Facts, Query, Rules, Turn, Vector
 
 LOG = logging.getLogger("likewise.memory")
 
 T = TypeVar("T")
 
-# Entries of the store that are taken in together: a few milliseconds, between which others have
+# Entries that are dropped together: a few milliseconds, between which others have
 # their turn.
 BATCH = 64
 # How long a request may wait for its embedding before it goes on without.
@@ -80,6 +84,7 @@ class Memory:
         hot_bytes: int = 64_000_000,
         storage: str = "int8",
         reserve: int = RESERVE,
+        snapshot: Path | None = None,
         workers: int = 2,
         embed_budget: float = EMBED_BUDGET,
     ) -> None:
@@ -88,13 +93,14 @@ class Memory:
         self.faults = Faults(Told(LOG))
         self.centroids = Centroids((), np.zeros((0, 1), np.float32))
         self.generation = 0
-        self.catalog = Catalog(embedder, storage=storage, reserve=reserve)
-        self.counts, self.groups = self.catalog.counts, self.catalog.groups
-        self.owners = self.catalog.owners
+        self._blank = partial(Catalog, embedder, storage=storage, reserve=reserve)
+        self.catalog = self._blank()
+        told = {"encoder": embedder.id, "dimension": embedder.dimension, "storage": storage}
+        self._recovery = None if snapshot is None else Recovery(Files(snapshot), bodies, told)
         self._clock = clock
         self._budget = embed_budget
         self._texts = Texts(embedder.embed)
-        self._turns = Turns(self._texts, self.facts, self.catalog.saying)
+        self._turns = Turns(self._texts, self.facts, self._saying)
         self._hot: Shelf[bytes] = Shelf(hot_bytes, len)
         self._pool = Pool(workers)
         self._pending: dict[str, Record] = {}
@@ -119,6 +125,21 @@ class Memory:
     def size(self) -> int:
         """Bytes of all entries, what RAM holds of them included."""
         return self.catalog.size
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many entries each category has."""
+        return self.catalog.counts
+
+    @property
+    def owners(self) -> Counter[str]:
+        """How many entries each key has, end users included."""
+        return self.catalog.owners
+
+    @property
+    def groups(self) -> Counter[str]:
+        """How many of each answer group are searched besides its founder."""
+        return self.catalog.groups
 
     def facts(self, entry: str) -> Facts | None:
         return self.catalog.facts(entry)
@@ -286,7 +307,10 @@ class Memory:
     async def purge(self, entries: Iterable[str]) -> int:
         """Forget on somebody's word: answers asked for before this are not kept either."""
         self.generation += 1
-        return await self.forget(entries)
+        gone = await self.forget(entries)
+        if self._recovery is not None:
+            await asyncio.to_thread(self._recovery.discard)
+        return gone
 
     async def every(self) -> Iterable[Slot]:
         """All entries: those of RAM, or of the whole store where that may hold more.
@@ -333,17 +357,22 @@ class Memory:
         Whatever else goes on meanwhile counts. May be done again after a `StoreError`.
         """
         self.loading.begin()
-        batch: list[Record] = []
-        async for record in self.bodies.scan():
-            batch.append(record)
-            if len(batch) == BATCH:
-                self._take(batch)
-                batch.clear()
-                await asyncio.sleep(0)
-        self._take(batch)
+        recovered = None if self._recovery is None else await self._recovery.recover(self._blank)
+        if recovered is None:
+            await self.loading.scan(self.bodies, self.catalog)
+        else:
+            self.catalog = await self.loading.join(recovered, self.catalog, self._clock())
         await self.tend()
         self.loading.end()
         return self.loading.count
+
+    async def save(self, least: int = WORTH) -> None:
+        """Write down what RAM holds, unless that has hardly changed since it last was."""
+        unworthy = self.loading.under_way or self.catalog.changes < least
+        if self._recovery is None or unworthy:
+            return
+        async with self._growing:
+            await self._recovery.save(self.catalog, self._pool)
 
     async def learn_examples(self, rules: Rules) -> Centroids:
         """Embed the categories' examples; empty when the model cannot."""
@@ -376,6 +405,7 @@ class Memory:
 
     async def close(self) -> None:
         await self.settled()
+        await self.save()
         self._pool.close()
         await self.bodies.close()
 
@@ -440,6 +470,9 @@ class Memory:
         return self._turns.candidates(pairs[:k]), guess
 
     # -- holding ---------------------------------------------------------------------------------
+
+    def _saying(self, said: Turn) -> Facts | None:
+        return self.catalog.saying(said)
 
     def _used(self, exact: Facts | None) -> float:
         """When an entry last answered somebody."""
@@ -527,26 +560,6 @@ class Memory:
         self.catalog.hold(record.facts)
         if record.vector is not None:
             self.catalog.place([record.facts], [record.vector])
-
-    def _take(self, records: list[Record]) -> None:
-        """`_hold` for many of the store's, unless RAM knows better by now."""
-        found: dict[str, tuple[Facts, Vector]] = {}
-        for record in records:
-            facts = self._taken(record.facts)
-            if facts is not None and record.vector is not None:
-                found[facts.entry] = (facts, record.vector)
-        self.catalog.place([f for f, _ in found.values()], [v for _, v in found.values()])
-        self.loading.count += len(records)
-
-    def _taken(self, facts: Facts) -> Facts | None:
-        """What is held of an answer of the store; None where there is another by now, or none."""
-        known = self.facts(facts.entry)
-        if self.loading.forgotten(facts.entry):
-            return None
-        if known is not None and known.stored >= facts.stored:
-            return known if alike(known, facts) else None
-        self.catalog.hold(facts)
-        return facts
 
     def _renewed(self, entry: str, old: Facts | None) -> bool:
         new = self.facts(entry)

@@ -12,6 +12,8 @@ import json
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from index.finder import WIDTH, key_of
 from policies.context import ASSISTANT
 from policies.values import Facts, Turn
@@ -19,10 +21,13 @@ from policies.values import Facts, Turn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
 # stored, expires, gone, cost_ms | size, tokens in and out | kind, flags, length of chain and text
 _HEAD = struct.Struct(f"<{WIDTH}s dddd qqq IBII")
 _SAID = struct.Struct(f"<{WIDTH}sI")
 _FLAGS_AT = struct.calcsize(f"<{WIDTH}s dddd qqq I")
+_KIND_AT = struct.calcsize(f"<{WIDTH}s dddd qqq")
 _LENGTH_MOST = 2**32 - 1
 
 USAGE, STREAMED, FLAGGED, SAID, GROUPED, REST = (1 << bit for bit in range(6))
@@ -123,6 +128,19 @@ def unpack(packed: bytes, kinds: Callable[[int], Kind | None]) -> Facts | None:
 def grouped(packed: bytes) -> bool:
     """Whether these facts name a group."""
     return bool(packed[_FLAGS_AT] & GROUPED)
+
+
+def kinds(packed: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.int32]:
+    """The kind of each of many that lie one after the other."""
+    places = starts[:, None] + np.arange(_KIND_AT, _KIND_AT + 4)
+    found: NDArray[np.int32] = np.ascontiguousarray(packed[places]).view("<i4").reshape(-1)
+    return found
+
+
+def entries(packed: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The key of each of many that lie one after the other."""
+    found: NDArray[np.uint8] = packed[starts[:, None] + np.arange(WIDTH)]
+    return found
 
 
 def said_key(said: Turn | None) -> bytes | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from index.snapshot import Reader, Writer
     from index.vectors import Numbers, Vectors
     from policies.values import Vector
 
@@ -32,6 +33,8 @@ PROBES, REACH = 16, 160
 SAMPLE, ROUNDS = 32, 6
 LINKS, EF_BUILD = 32, 100
 CHUNK = 4_096
+# Bytes that are written down at once.
+WRITTEN = 1 << 20
 
 
 class Postings:
@@ -40,34 +43,72 @@ class Postings:
     `search` and `insert` exclude each other: the one takes `lock`, the other wants it held.
     """
 
-    def __init__(
-        self, vectors: Vectors, ordinal: int, members: Numbers, *, pca: int | None = None
-    ) -> None:
-        _one_thread()
+    def __init__(self, vectors: Vectors, ordinal: int, index: Any, made_for: int) -> None:
+        """Over lists that may be empty yet; `made` makes and fills them."""
         self.lock = Lock()
-        self.made_for = len(members)
-        self.lists = max(
-            1, min(LISTS_MOST, int(LISTS * math.sqrt(len(members))), len(members) // LEAST)
-        )
+        self.made_for = made_for
+        self.lists = int(index.nlist)
         self.probes = min(PROBES, self.lists)
         self.twins: dict[int, dict[int, None]] = {}
         self._first: dict[int, int] = {}
         self._vectors, self._ordinal = vectors, ordinal
-        sample = vectors.rows(_sample(members, SAMPLE * self.lists))
-        self._lens = _lens(sample, pca)
-        sample = self._seen(sample)
-        self._centres = _centres(sample, self.lists)
-        self._index = faiss.IndexIVFScalarQuantizer(
-            self._centres,
-            sample.shape[1],
-            self.lists,
+        self._index, self._centres = index, faiss.downcast_index(index.quantizer)
+        self._alive = np.zeros(len(vectors.home) // 8 + 1, np.uint8)
+
+    @classmethod
+    def made(cls, vectors: Vectors, ordinal: int, members: Numbers) -> Postings:
+        """Lists fitted to those numbers, holding them."""
+        _one_thread()
+        count = len(members)
+        lists = max(1, min(LISTS_MOST, int(LISTS * math.sqrt(count)), count // LEAST))
+        sample = vectors.rows(_sample(members, SAMPLE * lists))
+        index = faiss.IndexIVFScalarQuantizer(
+            _centres(sample, lists),
+            vectors.dimension,
+            lists,
             faiss.ScalarQuantizer.QT_4bit,
             faiss.METRIC_INNER_PRODUCT,
             False,  # codes of the vectors themselves, not of what is left beside centres
         )
-        self._index.train(sample)
-        self._alive = np.zeros(len(vectors.home) // 8 + 1, np.uint8)
-        self._fill(members)
+        index.train(sample)
+        postings = cls(vectors, ordinal, index, count)
+        postings._fill(members)
+        return postings
+
+    @classmethod
+    def restored(cls, vectors: Vectors, ordinal: int, source: Reader, name: str) -> Postings:
+        """As they were written down under that name."""
+        made_for, *twins = source.get(f"{name}.twins", np.int64).tolist()
+        lists = source.get(f"{name}.lists", np.uint8)
+        postings = cls(vectors, ordinal, faiss.deserialize_index(lists), made_for)
+        postings._alive = source.get(f"{name}.alive", np.uint8)
+        for twin, first in zip(twins[::2], twins[1::2], strict=True):
+            postings._attach(twin, first)
+        return postings
+
+    def frozen(self) -> tuple[NDArray[np.uint8], dict[int, int]]:
+        """Who is alive, and the first of each twin, as of now."""
+        return self._alive.copy(), dict(self._first)
+
+    def save(
+        self, out: Writer, name: str, frozen: tuple[NDArray[np.uint8], dict[int, int]]
+    ) -> None:
+        """Write them down while nobody inserts; drops and searches may go on."""
+        alive, first = frozen
+        with out.section(f"{name}.lists") as write:
+            faiss.write_index(self._index, faiss.PyCallbackIOWriter(write, WRITTEN))
+        out.put(f"{name}.alive", alive)
+        twins = np.array(list(first.items()), np.int64).reshape(-1)
+        out.put(f"{name}.twins", np.concatenate(([self.made_for], twins)))
+
+    def knows(self, numbers: Numbers) -> NDArray[np.bool_]:
+        """Which numbers a search can find here."""
+        inside = numbers < 8 * len(self._alive)
+        byte = self._alive[np.where(inside, numbers >> 3, 0)]
+        alive = inside & (byte >> (numbers & 7) & 1).astype(bool)
+        twins = np.fromiter(self._first, np.int32, len(self._first))
+        known: NDArray[np.bool_] = alive | np.isin(numbers, twins)
+        return known
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -79,7 +120,7 @@ class Postings:
     def search(self, vector: Vector, most: int, probes: int) -> Numbers:
         """Numbers near a vector, their twins left out."""
         _one_thread()
-        point = self._seen(vector.reshape(1, -1))
+        point = vector.reshape(1, -1)
         with self.lock:
             alive = faiss.IDSelectorBitmap(self._alive)
             asked = faiss.SearchParametersIVF(nprobe=min(probes, self.lists), sel=alive)
@@ -87,8 +128,8 @@ class Postings:
         return found[found >= 0].astype(np.int32)
 
     def points(self, numbers: Numbers) -> Vector:
-        """The vectors as the lists see them."""
-        return self._seen(self._vectors.rows(numbers))
+        """The vectors of numbers, for `assigned` and `insert`."""
+        return self._vectors.rows(numbers)
 
     def assigned(self, points: Vector) -> Numbers:
         """The list of each point."""
@@ -192,13 +233,6 @@ class Postings:
         if number >> 3 < len(self._alive):
             self._alive[number >> 3] &= 255 - (1 << (number & 7))
 
-    def _seen(self, rows: Vector) -> Vector:
-        if self._lens is None:
-            return rows
-        seen: Vector = self._lens.apply(rows)
-        faiss.normalize_L2(seen)
-        return seen
-
 
 def _one_thread() -> None:
     """One query is slower on several; FAISS keeps this setting by thread."""
@@ -210,14 +244,6 @@ def _sample(members: Numbers, most: int) -> Numbers:
         return members
     dice = np.random.default_rng(len(members))
     return dice.choice(members, most, replace=False)
-
-
-def _lens(sample: Vector, dimensions: int | None) -> Any:
-    if dimensions is None:
-        return None
-    lens = faiss.PCAMatrix(sample.shape[1], dimensions)
-    lens.train(sample)
-    return lens
 
 
 def _centres(sample: Vector, lists: int) -> Any:

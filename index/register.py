@@ -12,10 +12,16 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from index.finder import LEAST, Finder, key_of
+import numpy as np
+
+from index.finder import LEAST, WIDTH, Finder, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from index.snapshot import Writer
 
 
 class Register:
@@ -74,6 +80,24 @@ class Register:
         with self._lock:
             self._resting.append((self._turn, number))
             self._turn += 1
+
+    def save(self, out: Writer) -> int:
+        """Write down who has which number; how many numbers there are."""
+        taken = np.frombuffer(bytes(self._taken), np.uint8)
+        out.put("taken", taken)
+        out.put("entries", self._numbers.keys(len(taken)))
+        return len(taken)
+
+    def restore(self, keys: NDArray[np.uint8], numbers: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Take over what was written down of these numbers; which are taken from now on.
+
+        An entry that moved to another number meanwhile has one of the two.
+        """
+        taken = np.zeros(len(keys) // WIDTH, bool)
+        taken[self._numbers.restore(keys, numbers)] = True
+        self._taken = bytearray(taken.tobytes())
+        self._free = np.flatnonzero(~taken).tolist()
+        return taken
 
     @contextmanager
     def search(self) -> Iterator[None]:

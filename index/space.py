@@ -23,6 +23,7 @@ from index.vectors import NOWHERE
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from index.snapshot import Writer
     from index.vectors import Numbers, Vectors
     from policies.values import Vector
 
@@ -53,30 +54,17 @@ _EMPTY = _Now(np.zeros(0, np.int32), None)
 
 
 class Space:
-    """The numbers of one space, which is number `ordinal` among those over the same `Vectors`.
-
-    With `pca` the lists are searched in that many dimensions, fitted to the space's own vectors
-    and brought to length one again. What is returned is scored in all dimensions all the same, so
-    that similarities and thresholds mean what they mean without; only recall may suffer.
-    """
+    """The numbers of one space, which is number `ordinal` among those over the same `Vectors`."""
 
     __slots__ = (
-        *("_flat_most", "_growing", "_lock", "_now", "_ordinal", "_pca", "_size"),
-        *("_touched", "_vectors"),
+        *("_flat_most", "_growing", "_lock", "_now", "_ordinal", "_size", "_touched"),
+        "_vectors",
     )
 
-    def __init__(
-        self,
-        vectors: Vectors,
-        ordinal: int,
-        *,
-        flat_most: int = FLAT_MOST,
-        pca: int | None = None,
-    ) -> None:
+    def __init__(self, vectors: Vectors, ordinal: int, *, flat_most: int = FLAT_MOST) -> None:
         self._vectors = vectors
         self._ordinal = ordinal
         self._flat_most = flat_most
-        self._pca = pca
         self._size = 0
         self._now = _EMPTY
         # Held for moments only, by whoever changes something. `Postings.lock` is taken before it.
@@ -128,6 +116,22 @@ class Space:
         # Once more, for what has gone while it was scored.
         here = self._vectors.home.take(found) == self._ordinal
         return _best(found[here], scores[here], k)
+
+    def save(self, out: Writer, name: str) -> bool:
+        """Write down what is costly to make again, if there is any; searches and changes go on."""
+        with self._growing:
+            postings = self._now.postings
+            if postings is None:
+                return False
+            with self._lock:
+                drops = postings.frozen()
+            postings.save(out, name, drops)
+            return True
+
+    def restore(self, members: Numbers, postings: Postings | None) -> None:
+        """Take over the numbers that are in the space, before anybody searches it."""
+        fresh = members if postings is None else members[~postings.knows(members)]
+        self._now, self._size = _Now(fresh, postings), len(members)
 
     def grow(self) -> None:
         """Bring the lists up to date; searches, inserts and removals go on."""
@@ -229,7 +233,7 @@ class Space:
             members = self._members()
         built = None
         if len(members) > self._flat_most:
-            built = Postings(self._vectors, self._ordinal, members, pca=self._pca)
+            built = Postings.made(self._vectors, self._ordinal, members)
         with self._lock:
             self._now = self._since(members, built)
 

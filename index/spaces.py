@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from index.postings import Postings
 from index.space import Space
 from index.vectors import NOWHERE, RESERVE, Vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from numpy.typing import NDArray
+
     from index.register import Register
+    from index.snapshot import Reader, Writer
+    from index.vectors import Numbers
     from policies.values import Vector
 
 # What the lists of a large space keep of a vector besides half a byte for each dimension.
@@ -52,11 +57,9 @@ class Spaces:
         *,
         storage: str = "int8",
         reserve: int = RESERVE,
-        pca: int | None = None,
     ) -> None:
         self._register = register
         self._vectors = Vectors(dimension, storage=storage, reserve=reserve)
-        self._pca = pca
         self.weight = self._vectors.row_bytes + LISTED + dimension // 2
         """Bytes of one vector, where it lies in lists as well."""
         # A space's number is never used again, as a growth of it may still be under way.
@@ -104,6 +107,50 @@ class Spaces:
         self._changed = {one for one, space in known.items() if space.crowded}
         return [known[one] for one in self._changed]
 
+    def vectors(self, entries: Sequence[str]) -> dict[str, Vector]:
+        """What is kept of the vectors of those entries that have one."""
+        numbers = {entry: self._register.of(entry) for entry in entries}
+        home = self._vectors.home
+        known = {
+            entry: number
+            for entry, number in numbers.items()
+            if number is not None and number < len(home) and home[number] != NOWHERE
+        }
+        rows = self._vectors.rows(np.fromiter(known.values(), np.int32, len(known)))
+        return dict(zip(known, rows, strict=True))
+
+    def save(self, out: Writer, rows: int) -> None:
+        """Write down the vectors of the first so many numbers, and how large spaces find them."""
+        spaces = [[name, ordinal] for name, (ordinal, _) in list(self._by_name.items())]
+        for _, (ordinal, space) in list(self._by_name.items()):
+            space.save(out, f"space.{ordinal}")
+        self._vectors.save(out, rows)
+        out.put_json("spaces", spaces)
+
+    def restore(self, source: Reader, taken: NDArray[np.bool_]) -> None:
+        """Take over what was written down of numbers that are taken; nobody searches yet."""
+        self._vectors.restore(source)
+        home = self._vectors.home
+        home[: len(taken)][~taken] = NOWHERE
+        order = np.argsort(home, kind="stable").astype(np.int32)
+        homes, starts = np.unique(home[order], return_index=True)
+        members = dict(zip(homes.tolist(), np.split(order, starts[1:]), strict=True))
+        members.pop(NOWHERE, None)
+        for name, ordinal in source.get_json("spaces"):
+            if ordinal in members:
+                self._restore(name, ordinal, members.pop(ordinal).copy(), source)
+        for lost in members.values():
+            home[lost] = NOWHERE
+        self._ordinals = count(max(self._by_ordinal, default=-1) + 1)
+        self._changed = set(self._by_ordinal)
+
+    def _restore(self, name: str, ordinal: int, members: Numbers, source: Reader) -> None:
+        space, part = Space(self._vectors, ordinal), f"space.{ordinal}"
+        large = source.has(f"{part}.lists")
+        postings = Postings.restored(self._vectors, ordinal, source, part) if large else None
+        space.restore(members, postings)
+        self._by_name[name], self._by_ordinal[ordinal] = (ordinal, space), (name, space)
+
     def _leave(self, numbers: np.ndarray) -> None:
         homes = self._vectors.home[numbers]
         for ordinal in np.unique(homes).tolist():
@@ -117,7 +164,7 @@ class Spaces:
         found = self._by_name.get(name)
         if found is None:
             ordinal = next(self._ordinals)
-            space = Space(self._vectors, ordinal, pca=self._pca)
+            space = Space(self._vectors, ordinal)
             found = self._by_name[name] = (ordinal, space)
             self._by_ordinal[ordinal] = (name, space)
         return found

@@ -12,18 +12,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from index import packing
+from index.finder import WIDTH
 from index.packing import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
+    from index.snapshot import Reader, Writer
     from policies.values import Facts
 
 LEAST = 1_024
 # Bytes of one entry beside its packed facts: the columns, both of its keys, the object itself.
 ROW = 144
+# Rows that are written down at once.
+TOGETHER = 10_000
 _COLUMNS = {
     "gone": np.float64,
     "used": np.float64,
@@ -33,6 +37,9 @@ _COLUMNS = {
     "hits": np.int32,
     "kind": np.int32,
 }
+
+
+_SAVED = ("gone", "used", "cost", "weight", "saved", "hits")
 
 
 class Use(NamedTuple):
@@ -79,6 +86,22 @@ class Kinds:
         kept.entries -= 1
         if not kept.entries:
             del self._kept[kind], self._by_number[number]
+
+    def save(self, out: Writer) -> None:
+        known = dict(self._by_number)
+        out.put_json("kinds", [[number, *kind] for number, kind in known.items()])
+
+    def restore(self, kinds: Mapping[int, Kind], numbers: NDArray[np.int32]) -> None:
+        """Take over kinds by number; `numbers` has the one of each entry."""
+        some, counts = np.unique(numbers, return_counts=True)
+        for number, entries in zip(some.tolist(), counts.tolist(), strict=True):
+            self._by_number[number] = kinds[number]
+            self._kept[kinds[number]] = _Kept(number, entries)
+        self._numbers = count(max(kinds, default=-1) + 1)
+
+    def counted(self) -> list[tuple[Kind, int]]:
+        """Every kind, and how many entries have it."""
+        return [(kind, kept.entries) for kind, kept in self._kept.items()]
 
 
 class Table:
@@ -172,6 +195,55 @@ class Table:
         """One value for each of the numbers, at one moment."""
         values: NDArray[Any] = self._columns[name].take(numbers)
         return values
+
+    def save(self, out: Writer, rows: int) -> None:
+        """Write down the first so many rows."""
+        lengths = np.zeros(rows, np.uint32)
+        with out.section("facts") as write:
+            for start in range(0, rows, TOGETHER):
+                some = self._packed[start : min(start + TOGETHER, rows)]
+                held = [packed or b"" for packed in some]
+                lengths[start : start + len(held)] = list(map(len, held))
+                write(b"".join(held))
+        out.put("lengths", lengths)
+        for name in _SAVED:
+            out.put(name, self._columns[name][:rows])
+        self.kinds.save(out)
+
+    def restore(
+        self, source: Reader, keys: NDArray[np.uint8], taken: NDArray[np.bool_]
+    ) -> NDArray[np.int32]:
+        """Take over the rows that were written down, are taken and hold the entry of that key.
+
+        Returns their numbers.
+        """
+        lengths = source.get("lengths", np.uint32)
+        facts, ends = source.get("facts", np.uint8), np.cumsum(lengths, dtype=np.int64)
+        kinds = {number: Kind(*kind) for number, *kind in source.get_json("kinds")}
+        self._make_room(len(lengths) - 1)
+        for name in _SAVED:
+            source.fill(name, self._columns[name])
+        starts = ends - lengths
+        some: NDArray[np.int32] = np.flatnonzero(taken & (lengths > 0)).astype(np.int32)
+        same = (packing.entries(facts, starts[some]) == keys.reshape(-1, WIDTH)[some]).all(1)
+        found = packing.kinds(facts, starts[some])
+        same &= np.isin(found, list(kinds))
+        some, found = some[same], found[same]
+        self._columns["kind"][some] = found
+        # A row is filled where it weighs something, and nowhere else.
+        weights = np.maximum(self._columns["weight"][some], 1)
+        self._columns["weight"][:] = 0
+        self._columns["weight"][some] = weights
+        self.kinds.restore(kinds, found)
+        view = facts.data
+        for number in some.tolist():
+            self._packed[number] = view[starts.item(number) : ends.item(number)].tobytes()
+        return some
+
+    @property
+    def total(self) -> int:
+        """What all rows cost in bytes."""
+        return int(self._columns["weight"].sum())
 
     def _make_room(self, number: int) -> None:
         rows = len(self._columns["kind"])

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from index.snapshot import Reader, Writer
     from policies.values import Vector
 
 # The types that it ships know a part of it only.
@@ -31,6 +32,7 @@ ALMOST = 0.99
 CHUNK = 512
 STORAGES = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
 NOWHERE = -1
+_SAVED = ("_codes", "_rests", "_scale", "home")
 # int8: how finely a byte's step is divided again, and the code of a vector's largest number.
 STEPS, LARGEST = 16, 16 * 127
 
@@ -76,6 +78,21 @@ class Vectors:
         self._rests[numbers] = rests
         self._scale[numbers] = scale
         self.marks[numbers] = _marks(codes, rests)
+
+    def save(self, out: Writer, rows: int) -> None:
+        """Write down the first so many rows."""
+        for name in _SAVED:
+            out.put(name.strip("_"), getattr(self, name)[:rows])
+
+    def restore(self, source: Reader) -> None:
+        """Take over rows that were written down; their marks are this process' own."""
+        rows = source.rows("home", self.home.itemsize)
+        self._reach(rows)
+        for name in _SAVED:
+            source.fill(name.strip("_"), getattr(self, name))
+        for start in range(0, rows, CHUNK):
+            part = slice(start, min(start + CHUNK, rows))
+            self.marks[part] = _marks(self._codes[part], self._rests[part])
 
     def rows(self, numbers: Numbers) -> Vector:
         """The vectors as stored, in single precision and of length one."""

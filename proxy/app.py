@@ -165,10 +165,11 @@ async def _engine(
     await bodies.check()
     index = settings.index
     room = min(index.max_entries + index.max_entries // ROOM_SHARE, ROOM_MOST)
-    memory = Memory(embedder, bodies, storage=index.storage, reserve=room)
+    home = build.home(settings.store_url)
+    snapshot = home / "index.snapshot"
+    memory = Memory(embedder, bodies, storage=index.storage, reserve=room, snapshot=snapshot)
     memory.loading.begin()
     stack.push_async_callback(memory.close)
-    home = build.home(settings.store_url)
     journal = Journal.open(home / "journal.db")
     stack.push_async_callback(journal.close)
     upstreams = Upstreams(settings.upstreams)

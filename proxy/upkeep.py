@@ -33,6 +33,8 @@ TOLD = Told(LOG)
 PERIOD = 1.0
 # Reading every entry's age is cheap but not free; nobody waits for expired ones to go.
 SWEEP_EVERY = 15
+# So much of the index is made again after a crash: what changed in ten minutes.
+SAVE_EVERY = 600
 
 
 class Upkeep:
@@ -89,7 +91,7 @@ class Upkeep:
                     await asyncio.wait_for(self._reload.wait(), PERIOD)
                 self._reload.clear()
                 self._turn += 1
-                for step in (self._watch, self._evict, self._tend, self._sweep):
+                for step in (self._watch, self._evict, self._tend, self._sweep, self._save):
                     await self._guarded(step)
         finally:
             measuring.cancel()
@@ -176,6 +178,10 @@ class Upkeep:
         if expired:
             await memory.forget(expired)
         await memory.bodies.sweep(now)
+
+    async def _save(self) -> None:
+        if self._turn % SAVE_EVERY == 0:
+            await self._engine.memory.save()
 
     def _stamp(self) -> tuple[int, ...]:
         source = self.settings.source

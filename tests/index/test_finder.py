@@ -98,6 +98,24 @@ def test_keys_in_a_row_do_not_crowd() -> None:
     assert gaps.max() <= 512
 
 
+def test_keys_are_taken_over() -> None:
+    """Of keys that were written down those of some numbers count; of equal ones the last."""
+    dice = random.Random(2)  # noqa: S311 - repeatable on purpose
+    keys = [dice.randbytes(16) for _ in range(3_000)]
+    keys[2_999] = keys[7]
+    finder, written = Finder(), np.frombuffer(b"".join(keys), np.uint8)
+    numbers = np.array([n for n in range(3_000) if n % 3 != 2 or n == 2_999], np.int32)
+    found = finder.restore(written, numbers)
+    assert sorted(found.tolist()) == [n for n in numbers.tolist() if n != 7]
+    assert finder.get(keys[7]) == 2_999
+    assert [finder.get(keys[n]) for n in (0, 1, 2, 3, 2_998)] == [0, 1, None, 3, 2_998]
+    assert len(finder) == len(numbers) - 1
+    finder.pop(keys[0], 0)
+    finder.put(keys[2], 2)
+    assert (finder.get(keys[0]), finder.get(keys[2])) == (None, 2)
+    assert finder.keys(3_000).tobytes() == written.tobytes()
+
+
 def test_it_is_small() -> None:
     """With as many keys as it was made for it takes 32 bytes for each at most."""
     dice = random.Random(1)  # noqa: S311 - repeatable on purpose

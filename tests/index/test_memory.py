@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from index import memory as module
-from index import pool, spaces, turns
+from index import loading, pool, spaces, turns
 from index.amending import Change
 from index.embedders.hashing import HashingEmbedder
 from index.errors import EmbedderError, StoreError
@@ -992,7 +991,7 @@ async def half(
     request: pytest.FixtureRequest, embedder: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Half]:
     """Of two entries that were kept before, `FIRST` and then `EGG`."""
-    monkeypatch.setattr(module, "BATCH", 1)
+    monkeypatch.setattr(loading, "BATCH", 1)
     bodies = Slow(shared=request.param)
     before = Memory(embedder, bodies)
     for one in (FIRST, EGG):

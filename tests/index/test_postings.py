@@ -25,7 +25,7 @@ def listed(rows: np.ndarray, **options: int) -> Postings:
     vectors = Vectors(DIMENSION, reserve=16)
     vectors.put_many(numbers, rows)
     vectors.home[numbers] = HERE
-    return Postings(vectors, HERE, numbers, **options)
+    return Postings.made(vectors, HERE, numbers)
 
 
 def inserted(postings: Postings, number: int, row: np.ndarray) -> None:

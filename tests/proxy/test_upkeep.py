@@ -25,7 +25,7 @@ from proxy.judges import build as judges
 from proxy.learning import Learner
 from proxy.metrics import Meters
 from proxy.settings import load
-from proxy.upkeep import SWEEP_EVERY, Upkeep
+from proxy.upkeep import SAVE_EVERY, SWEEP_EVERY, Upkeep
 from proxy.upstream import Upstreams
 from tests.proxy.house import (
     MODEL,
@@ -281,6 +281,24 @@ async def test_what_is_past_all_use_is_swept(tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
         assert memory.facts(f"{1:032x}") is not None
         assert await memory.bodies.read(f"{0:032x}") is None
+
+
+async def test_the_index_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every six hundredth turn what RAM holds is saved."""
+    saved = asyncio.Event()
+
+    async def save(_: Memory) -> None:
+        saved.set()
+
+    monkeypatch.setattr(Memory, "save", save)
+    async with turning(tmp_path, [time.time() + 60]) as (upkeep, _):
+        upkeep._turn = SAVE_EVERY - 2
+        upkeep.ask_reload()
+        while upkeep._turn < SAVE_EVERY:
+            assert not saved.is_set()
+            await asyncio.sleep(0.01)
+        await asyncio.wait_for(saved.wait(), 10)
+        monkeypatch.undo()
 
 
 async def test_entries_are_weighed_beside_the_requests(
