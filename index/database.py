@@ -6,11 +6,12 @@ What tables hold is the business of `index.stores.sqlite` and `index.journal`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from index.errors import StoreError
+from index.errors import NoRoomError, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,10 @@ _NEXT_STEP = {
     sqlite3.SQLITE_INTERRUPT: "ask about a shorter time",
     sqlite3.SQLITE_TOOBIG: "keep it out of the store",
 }
+
+
+_NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_NO_ROOM_ERRNO = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +60,7 @@ def connect(path: Path, layout: Layout) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
     except OSError as error:
-        raise StoreError(
-            f"{layout.what} {path}: cannot be created ({error.strerror}); "
-            "make the directory writable, or name another path"
-        ) from error
+        raise unwritable(f"{layout.what} {path}: cannot be created", error) from error
     connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -94,7 +96,17 @@ def fault(what: str, path: Path, error: Exception) -> StoreError:
     """Put an engine's error in one line: what, where, the next step."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     step = _NEXT_STEP.get(code, "see that the file is whole and its directory writable")
-    return StoreError(f"{what} {path}: {error}; {step}")
+    kind = NoRoomError if code in _NO_ROOM else StoreError
+    return kind(f"{what} {path}: {error}; {step}")
+
+
+def unwritable(what: str, error: OSError) -> StoreError:
+    """Put a file that cannot be had in one line, with the next step."""
+    if error.errno in _NO_ROOM_ERRNO:
+        return NoRoomError(f"{what} ({error.strerror}); free some space; it goes on by itself")
+    return StoreError(
+        f"{what} ({error.strerror}); make the directory writable, or name another path"
+    )
 
 
 def roll_back(connection: sqlite3.Connection) -> None:

@@ -3,6 +3,7 @@
 MemoryFault
 ├── EmbedderError     the model is missing, damaged or failed on a text
 ├── StoreError        the store does not answer, is full, or holds something unreadable
+│   └── NoRoomError   its disk is full or takes no writes; that may end by itself
 └── SetupError        a setting names something that cannot be had; says the next step
 """
 
@@ -17,6 +18,10 @@ class EmbedderError(MemoryFault):
 
 class StoreError(MemoryFault):
     """The store did not do what it was asked."""
+
+
+class NoRoomError(StoreError):
+    """The disk is full, failing or read-only just now."""
 
 
 class SetupError(MemoryFault):

@@ -16,6 +16,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from index import database, erasing, rollups
+from index.errors import NoRoomError, StoreError
 from index.sifting import COLUMNS, Sifted, decision, sift
 from policies.record import Comparison, Decision, Filter
 
@@ -120,11 +121,13 @@ class Journal:
     """One process's decisions. `record` on the event loop, everything else from anywhere.
 
     `dropped` counts decisions that were lost: a queue that ran over, or a row that no column takes.
-    `faults` counts failed attempts to write; their rows stay queued.
+    `faults` counts failed attempts to write; their rows stay queued. `missing` says why there is no
+    file as yet, where the disk has no room for one.
     """
 
-    def __init__(self, path: Path, writer: sqlite3.Connection, *, keep: int, queue: int) -> None:
+    def __init__(self, path: Path, *, keep: int, queue: int) -> None:
         self.path = path
+        self.missing = ""
         self.dropped = 0
         self.faults = 0
         self._listeners: tuple[Callable[[Decision], None], ...] = ()
@@ -132,29 +135,31 @@ class Journal:
         self._bound = queue
         self._queue: deque[Decision] = deque(maxlen=queue)
         self._ring: deque[Decision] = deque(maxlen=RING)
-        self._writer = writer
+        self._connection: sqlite3.Connection | None = None
         # Held by whoever writes: the thread, or a flush.
         self._writing = threading.Lock()
         self._closing = threading.Event()
         self._models: set[str] = set()
         self._sums = 0
-        self._unsummed = rollups.unsummed(writer)
-        self._rows, newest = writer.execute("SELECT count(*), max(id) FROM decisions").fetchone()
+        self._unsummed = False
+        self._rows = 0
         # Ids above this are in the ring, all of them; those up to it may only be on disk.
-        self._ring_floor = -1 if newest is None else int(newest)
+        self._ring_floor = -1
         self._thread = threading.Thread(target=self._run, name="likewise-journal", daemon=True)
-        self._thread.start()
 
     @classmethod
     def open(cls, path: Path, *, keep: int = 1_000_000, queue: int = QUEUE) -> Journal:
-        """Keep the newest `keep` decisions on disk. Raise `StoreError` when there is no file."""
-        path = path.absolute()
-        writer = database.connect(path, LAYOUT)
+        """Keep the newest `keep` decisions on disk.
+
+        Raise `StoreError` when there can be no file. A disk without room is tried again and again.
+        """
+        made = cls(path.absolute(), keep=keep, queue=queue)
         try:
-            return cls(path, writer, keep=keep, queue=queue)
-        except sqlite3.Error as error:
-            writer.close()
-            raise database.fault(LAYOUT.what, path, error) from error
+            made._connect()
+        except NoRoomError as fault:
+            made.missing = str(fault)
+        made._thread.start()
+        return made
 
     def record(self, decision: Decision) -> None:
         """Remember; never blocks, never raises."""
@@ -193,7 +198,7 @@ class Journal:
         """List the newest first, those with an id below `before` where given."""
         below = _MAX_ID if before is None else before
         held = [d for d in self._ring if self._ring_floor < d.id < below]
-        if len(held) >= limit:
+        if len(held) >= limit or self.missing:
             return sorted(held, key=_id, reverse=True)[: max(0, limit)]
         await self.flush()
         rows = await self._ask(lambda db: db.execute(_RECENT, (below, limit)).fetchall())
@@ -273,7 +278,38 @@ class Journal:
         self._closing.set()
         await asyncio.to_thread(self._thread.join)
         with self._writing:
-            self._writer.close()
+            if self._connection is not None:
+                self._connection.close()
+
+    def _connect(self) -> None:
+        """Open the file. Raises `StoreError`."""
+        connection = database.connect(self.path, LAYOUT)
+        try:
+            unsummed = rollups.unsummed(connection)
+            found = connection.execute("SELECT count(*), max(id) FROM decisions").fetchone()
+        except sqlite3.Error as error:
+            connection.close()
+            raise database.fault(LAYOUT.what, self.path, error) from error
+        self._unsummed, (self._rows, newest) = unsummed, found
+        self._ring_floor = max(self._ring_floor, -1 if newest is None else int(newest))
+        self._connection, self.missing = connection, ""
+
+    @property
+    def _writer(self) -> sqlite3.Connection:
+        """Raises `StoreError` while there is no file."""
+        if self._connection is None:
+            raise NoRoomError(self.missing)
+        return self._connection
+
+    def _connected(self) -> bool:
+        if self._connection is None:
+            try:
+                self._connect()
+            except StoreError as fault:
+                self.faults += 1
+                self.missing = str(fault)
+                return False
+        return True
 
     def _run(self) -> None:
         pause = PASS_SECONDS
@@ -284,7 +320,7 @@ class Journal:
     def _drain(self) -> bool:
         """Write what is queued now; False when the disk refused."""
         with self._writing:
-            if not self._caught_up():
+            if not (self._connected() and self._caught_up()):
                 return False
             for _ in range(-(-len(self._queue) // BATCH)):
                 rows = self._take()
@@ -421,6 +457,8 @@ class Journal:
         return await asyncio.to_thread(self._answer, question)
 
     def _answer(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        if self.missing:
+            raise NoRoomError(self.missing)
         connection = database.connect_reader(self.path, LAYOUT)
         until = time.monotonic() + QUERY_SECONDS
         connection.set_progress_handler(lambda: time.monotonic() > until, 50_000)

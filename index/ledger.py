@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from index import database
+from index.errors import NoRoomError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,14 +77,18 @@ class Act(NamedTuple):
 class Ledger:
     """One process's ledger; usable from any thread. Every method raises `StoreError`."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._connection = connection
+        self._connection: sqlite3.Connection | None = None
         self._lock = threading.Lock()
 
     @classmethod
     def open(cls, path: Path) -> Ledger:
-        return cls(path, database.connect(path.absolute(), LAYOUT))
+        """Where the disk has no room for the file, every call tries again to make it."""
+        made = cls(path.absolute())
+        with suppress(NoRoomError):
+            made._connected()
+        return made
 
     async def edited(self, at: float, who: str, how: str, revision: str, text: str) -> None:
         """Write down that a text is in force from now on, unless it was already."""
@@ -134,7 +140,8 @@ class Ledger:
 
     async def close(self) -> None:
         with self._lock:
-            self._connection.close()
+            if self._connection is not None:
+                self._connection.close()
 
     async def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         return await self._do(lambda db: db.execute(sql, values).fetchall())
@@ -145,6 +152,11 @@ class Ledger:
     def _done(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock:
             try:
-                return work(self._connection)
+                return work(self._connected())
             except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
                 raise database.fault(LAYOUT.what, self._path, error) from error
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = database.connect(self._path, LAYOUT)
+        return self._connection

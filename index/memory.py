@@ -30,6 +30,7 @@ from index.ports import Record
 from index.recovery import WORTH, Recovery
 from index.shelf import Shelf
 from index.snapshot import Files
+from index.stores.absent import AbsentBodies
 from index.texts import Texts
 from index.turns import Turns
 from index.vectors import RESERVE
@@ -96,7 +97,7 @@ class Memory:
         self._blank = partial(Catalog, embedder, storage=storage, reserve=reserve)
         self.catalog = self._blank()
         told = {"encoder": embedder.id, "dimension": embedder.dimension, "storage": storage}
-        self._recovery = None if snapshot is None else Recovery(Files(snapshot), bodies, told)
+        self._recovery = None if snapshot is None else Recovery(Files(snapshot), told)
         self._clock = clock
         self._budget = embed_budget
         self._texts = Texts(embedder.embed)
@@ -116,6 +117,11 @@ class Memory:
     def shared(self) -> bool:
         """Whether others write to the same store, so that it alone says what exists."""
         return self.bodies.shared
+
+    @property
+    def missing(self) -> str:
+        """Why there is no store as yet; empty where there is one."""
+        return self.bodies.why if isinstance(self.bodies, AbsentBodies) else ""
 
     @property
     def embedding_stalled(self) -> bool:
@@ -357,7 +363,11 @@ class Memory:
         Whatever else goes on meanwhile counts. May be done again after a `StoreError`.
         """
         self.loading.begin()
-        recovered = None if self._recovery is None else await self._recovery.recover(self._blank)
+        recovered = (
+            None
+            if self._recovery is None
+            else await self._recovery.recover(self.bodies, self._blank)
+        )
         if recovered is None:
             await self.loading.scan(self.bodies, self.catalog)
         else:
@@ -372,7 +382,7 @@ class Memory:
         if self._recovery is None or unworthy:
             return
         async with self._growing:
-            await self._recovery.save(self.catalog, self._pool)
+            await self._recovery.save(self.bodies, self.catalog, self._pool)
 
     async def learn_examples(self, rules: Rules) -> Centroids:
         """Embed the categories' examples; empty when the model cannot."""

@@ -35,22 +35,21 @@ FEW = 32
 class Recovery:
     """Snapshots of one process. `kept` says of what: another encoder's are of no use."""
 
-    def __init__(self, files: Files, bodies: Bodies, kept: Mapping[str, Any]) -> None:
+    def __init__(self, files: Files, kept: Mapping[str, Any]) -> None:
         self._files = files
-        self._bodies = bodies
         self._kept = dict(kept)
         self._revision: Revision | None = None
         self._lock = Lock()
         self._discards = 0
 
-    async def recover(self, blank: Callable[[], Catalog]) -> Catalog | None:
+    async def recover(self, bodies: Bodies, blank: Callable[[], Catalog]) -> Catalog | None:
         """The entries as the store has them now; None where no snapshot is of use.
 
         Raises `StoreError`.
         """
         for path in self._files.paths:
             try:
-                return await self._recovered(path, blank())
+                return await self._recovered(bodies, path, blank())
             except FileNotFoundError:
                 continue
             except StoreError:
@@ -59,10 +58,10 @@ class Recovery:
                 LOG.warning("%s is not used: %s", path.name, fault)
         return None
 
-    async def save(self, catalog: Catalog, pool: Pool) -> None:
+    async def save(self, bodies: Bodies, catalog: Catalog, pool: Pool) -> None:
         """Write a snapshot in the background; a fault is told, and the one before stays."""
         try:
-            revision = await self._bodies.revision()
+            revision = await bodies.revision()
             if revision is None:
                 return
             changes, discards = catalog.changes, self._discards
@@ -70,7 +69,7 @@ class Recovery:
             catalog.changes -= changes
             # The one before must be able to catch up as well.
             if self._revision is not None:
-                await self._bodies.forget_changes(self._revision)
+                await bodies.forget_changes(self._revision)
             self._revision = revision
         except (OSError, StoreError) as fault:
             LOG.warning("no snapshot of the index: %s", fault)
@@ -92,27 +91,28 @@ class Recovery:
                 if discards == self._discards:
                     finish()
 
-    async def _recovered(self, path: Path, catalog: Catalog) -> Catalog:
+    async def _recovered(self, bodies: Bodies, path: Path, catalog: Catalog) -> Catalog:
         with path.open("rb") as file:
             source = await asyncio.to_thread(Reader, file)
             meta = dict(source.meta)
             revision = Revision(*meta.pop("revision"))
             if meta != self._kept:
                 raise SnapshotError(f"it is of {meta}, not {self._kept}")
-            changed = await self._bodies.changed(revision)
+            changed = await bodies.changed(revision)
             if changed is None:
                 raise SnapshotError("the store does not know what has changed since")
             await asyncio.to_thread(catalog.restore, source)
-        await self._catch_up(catalog, changed)
+        await _catch_up(bodies, catalog, changed)
         catalog.changes, self._revision = len(changed), revision
         return catalog
 
-    async def _catch_up(self, catalog: Catalog, changed: Sequence[str]) -> None:
-        for start in range(0, len(changed), FEW):
-            some = {entry: await self._bodies.read(entry) for entry in changed[start : start + FEW]}
-            catalog.drop(entry for entry, record in some.items() if record is None)
-            _hold(catalog, [record for record in some.values() if record is not None])
-            await asyncio.sleep(0)
+
+async def _catch_up(bodies: Bodies, catalog: Catalog, changed: Sequence[str]) -> None:
+    for start in range(0, len(changed), FEW):
+        some = {entry: await bodies.read(entry) for entry in changed[start : start + FEW]}
+        catalog.drop(entry for entry, record in some.items() if record is None)
+        _hold(catalog, [record for record in some.values() if record is not None])
+        await asyncio.sleep(0)
 
 
 def _hold(catalog: Catalog, records: Sequence[Record]) -> None:

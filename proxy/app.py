@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import secrets
 import signal
 import time
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from admin_ui.app import create_admin
 from index import build
-from index.errors import SetupError, StoreError
+from index.errors import StoreError
 from index.journal import Journal
 from index.ledger import Ledger
 from index.memory import Memory
@@ -27,17 +26,18 @@ from proxy.identity import Identity
 from proxy.judges import build as judges
 from proxy.learning import Learner
 from proxy.metrics import Meters
+from proxy.opening import Opening, opened_or_absent
 from proxy.pressure import gauges
 from proxy.routes import DataPort
 from proxy.server import Listener, Stop, bind, serve
 from proxy.settings import is_local
+from proxy.token import Token
 from proxy.upkeep import Upkeep
 from proxy.upstream import Upstreams
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
-    from pathlib import Path
 
     from fastapi import FastAPI
 
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from proxy.engine import Engine
     from proxy.settings import Settings
 
-SECRET_NAME = "hmac-secret"  # noqa: S105 - a name in the store, no secret
-TOKEN_FILE = "admin-token"  # noqa: S105 - a file's name
 
 # Rows for vectors beyond `max_entries`, as entries come before others go; and the most of which the
 # system is asked at once. More are made room for when they come.
@@ -86,26 +84,27 @@ async def run(
         learner = _learner(settings, engine, stack)
         upkeep = Upkeep(settings, engine, learner)
         await upkeep.adopt(settings.rules)
-        await learner.load()
+        opening = Opening(settings, engine, identity, learner)
+        await opening.begin()
         verdicts = _verdicts(engine, learner, stack)
         ledger = Ledger.open(build.home(settings.store_url) / "ledger.db")
         stack.push_async_callback(ledger.close)
         console = HouseConsole(settings, engine, identity, upkeep, learner, verdicts, ledger)
         await console.begin()
-        secure = server.tls is not None
-        addresses = Addresses(_url(data, secure=secure), _url(admin), _token(settings))
+        token, secure = Token(settings), server.tls is not None
+        stack.push_async_callback(_end, asyncio.create_task(token.run()))
+        addresses = Addresses(_url(data, secure=secure), _url(admin), token.value)
         face = _face(settings, console, addresses)
         port = _port(settings, engine, identity, verdicts, upkeep)
         tls = (server.tls.cert, server.tls.key) if server.tls else None
         stack.push_async_callback(_end, asyncio.create_task(upkeep.run()))
-        loop = asyncio.get_running_loop()
-        with suppress(RuntimeError, ValueError):  # only the main thread hears signals
-            loop.add_signal_handler(signal.SIGHUP, upkeep.ask_reload)
+        _hear(signal.SIGHUP, upkeep.ask_reload)
 
         def listening() -> None:
-            stack.push_async_callback(_end, asyncio.create_task(upkeep.load(loaded)))
+            loading = upkeep.load(opening.go_on, ready)
+            stack.push_async_callback(_end, asyncio.create_task(loading))
 
-        def loaded() -> None:
+        def ready() -> None:
             if on_ready is not None:
                 on_ready(addresses)
 
@@ -132,6 +131,11 @@ def _face(settings: Settings, console: HouseConsole, addresses: Addresses) -> Fa
         hosts=frozenset({host}) if is_local(host) else None,
         data_url=addresses.data + "/v1",
     )
+
+
+def _hear(number: signal.Signals, heard: Callable[[], None]) -> None:
+    with suppress(RuntimeError, ValueError):  # only the main thread hears signals
+        asyncio.get_running_loop().add_signal_handler(number, heard)
 
 
 def _port(
@@ -161,13 +165,12 @@ def _embedder(settings: Settings, progress: Progress | None) -> Embedder:
 async def _engine(
     settings: Settings, embedder: Embedder, stack: AsyncExitStack
 ) -> tuple[Engine, Identity]:
-    bodies = build.bodies(settings.store_url, clock=time.time)
-    await bodies.check()
+    store = await opened_or_absent(settings)
     index = settings.index
     room = min(index.max_entries + index.max_entries // ROOM_SHARE, ROOM_MOST)
     home = build.home(settings.store_url)
     snapshot = home / "index.snapshot"
-    memory = Memory(embedder, bodies, storage=index.storage, reserve=room, snapshot=snapshot)
+    memory = Memory(embedder, store.bodies, storage=index.storage, reserve=room, snapshot=snapshot)
     memory.loading.begin()
     stack.push_async_callback(memory.close)
     journal = Journal.open(home / "journal.db")
@@ -175,9 +178,7 @@ async def _engine(
     upstreams = Upstreams(settings.upstreams)
     await upstreams.start()
     stack.push_async_callback(upstreams.close)
-    given = settings.secret
-    secret = given.reveal().encode() if given else await bodies.settle(SECRET_NAME, os.urandom(32))
-    identity = Identity(secret, settings.tenants)
+    identity = Identity(store.secret, settings.tenants)
     engine = BatchEngine(
         memory=memory,
         upstreams=upstreams,
@@ -195,7 +196,6 @@ async def _engine(
         ids=request_ids(time.time),
         response_limit=settings.server.limits.response,
     )
-    await engine.refusals.load()
     stack.push_async_callback(_end, asyncio.create_task(engine.refusals.run()))
     stack.push_async_callback(engine.flights.close)
     return engine, identity
@@ -261,30 +261,6 @@ def _gauges(memory: Memory, journal: Journal) -> dict[str, float]:
         "journal_dropped_total": journal.dropped,
         "journal_faults_total": journal.faults,
     }
-
-
-def _token(settings: Settings) -> str:
-    """The admin token: the environment's, else one kept in an owner-only file beside the store."""
-    if settings.admin_token is not None:
-        return settings.admin_token.reveal()
-    path = token_file(settings)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        made = secrets.token_urlsafe(24)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    except OSError as fault:
-        said = f"{path}: cannot be written ({fault.strerror}); set LIKEWISE_ADMIN_TOKEN instead"
-        raise SetupError(said) from fault
-    with os.fdopen(handle, "w") as file:
-        file.write(made + "\n")
-    return made
-
-
-def token_file(settings: Settings) -> Path:
-    """Where the commands of the same user find the token."""
-    return build.home(settings.store_url) / TOKEN_FILE
 
 
 def _url(bound: socket.socket, *, secure: bool = False) -> str:

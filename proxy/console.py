@@ -276,11 +276,16 @@ class HouseConsole:
             "entry_bytes": memory.size,
             "entries_to_renew": memory.catalog.unread,
             "store": self._settings.store_url.rpartition("@")[2],
+            "store_missing": memory.missing,
             "store_faults": {"read": faults.store_read, "write": faults.store_write},
             "embedder": memory.embedder.id,
             "embedder_faults": {"failed": faults.embed, "late": faults.embed_timeout},
             "last_faults": dict(faults.last),
-            "journal": {"dropped": journal.dropped, "faults": journal.faults},
+            "journal": {
+                "dropped": journal.dropped,
+                "faults": journal.faults,
+                "missing": journal.missing,
+            },
             "upstreams": [u.name for u in self._settings.upstreams],
             "upstreams_failing": self._engine.upstreams.breakers.open,
         }

@@ -29,6 +29,11 @@ class Identity:
         self._tenants = {digest.rpartition(":")[2]: tenant for digest, tenant in tenants.items()}
         self._known: OrderedDict[tuple[bytes, str | None], Owners] = OrderedDict()
 
+    def adopt(self, secret: bytes) -> None:
+        """Use another secret from now on."""
+        self._secret = secret
+        self._known.clear()
+
     def owners(self, credential: bytes, user: str | None) -> Owners:
         """The digests for a credential header's value (scheme ignored) and an end user."""
         key = (credential, user)

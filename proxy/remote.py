@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from index.errors import SetupError
-from proxy.app import token_file
+from proxy.token import token_file
 
 if TYPE_CHECKING:
     from proxy.settings import Settings

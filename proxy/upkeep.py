@@ -60,12 +60,15 @@ class Upkeep:
 
     @property
     def ready(self) -> bool:
-        return self._loaded and not self.draining
+        return (self._loaded or bool(self._engine.memory.missing)) and not self.draining
 
     def readiness(self) -> tuple[bool, str]:
         """What `/readyz` says."""
+        missing = self._engine.memory.missing
         if self.draining:
             return False, "draining"
+        if missing:
+            return True, f"ready, without memory: {missing}"
         return (True, "ready") if self._loaded else (False, str(self._engine.memory.loading))
 
     def drain(self) -> None:
@@ -96,16 +99,25 @@ class Upkeep:
         finally:
             measuring.cancel()
 
-    async def load(self, loaded: Callable[[], None]) -> None:
-        """Bring the entries of the store into RAM, however often it takes; then say so."""
+    async def load(self, opened: Callable[[], Awaitable[None]], ready: Callable[[], None]) -> None:
+        """Bring the entries of the store into RAM, however often it takes.
+
+        `opened` raises `StoreError` while it is not there; `ready` is called once, when requests
+        can be answered as well as they can be.
+        """
+        told = False
         while not self._loaded:
             try:
+                await opened()
                 await self._engine.memory.load()
                 self._loaded = True
             except StoreError as fault:
-                TOLD.warn("loading", str(fault))
+                TOLD.warn("memory is off" if self._engine.memory.missing else "loading", str(fault))
+            if self.ready and not told:
+                told = True
+                ready()
+            if not self._loaded:
                 await asyncio.sleep(PERIOD)
-        loaded()
         await renew(self._engine.memory, self.settings.embedding.renew)
 
     async def adopt(self, rules: Rules) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.servers", "tests.disks"]
 SHARED = frozenset({"redis_server", "redis_cluster", "tls_redis"})
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from index import database
 from index.codec import Sealed, revised, seal, unseal, unseal_facts
-from index.errors import StoreError
+from index.errors import NoRoomError, StoreError
 from index.ports import Revision
 
 if TYPE_CHECKING:
@@ -414,10 +414,7 @@ def _claim(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StoreError(
-            f"store {path}: {place.name} cannot be created ({error.strerror}); "
-            "make the directory writable, or name another path"
-        ) from error
+        raise database.unwritable(f"store {path}: {place.name} cannot be created", error) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(lock, 0)
@@ -430,8 +427,8 @@ def _claim(path: Path) -> int:
                 f"store {path}: process {holder} already has it open; stop that one, "
                 "or use a redis:// store to share entries between several"
             ) from error
-        if error.errno == errno.ENOSPC:
-            raise StoreError(f"store {path}: the disk is full; free some space") from error
+        if isinstance(fault := database.unwritable(f"store {path}", error), NoRoomError):
+            raise fault from error
         raise StoreError(
             f"store {path}: cannot be locked ({error.strerror}); put it on a local disk"
         ) from error

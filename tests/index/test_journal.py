@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from index import journal as module
-from index.errors import StoreError
+from index.errors import NoRoomError, StoreError
 from index.journal import Journal, Verdict
 from index.rollups import HOUR, MINUTE
 from policies.record import Comparison, Decision
@@ -80,6 +80,48 @@ def rows(journal: Journal) -> list[int]:
         found = [row[0] for row in db.execute("SELECT id FROM decisions ORDER BY id")]
     db.close()
     return found
+
+
+async def test_a_disk_without_room_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decisions wait in RAM for a file that cannot be made, and can be looked at there; with room
+    they are written beside those of an earlier process, and everything can be asked again."""
+    earlier = Journal.open(tmp_path / "journal.db")
+    earlier.record(decision(1))
+    await earlier.close()
+    with monkeypatch.context() as full:
+        full.setattr("index.database.connect", no_room)
+        journal = Journal.open(tmp_path / "journal.db")
+        journal.record(decision(2))
+        await journal.flush()
+        assert "free some space" in journal.missing
+        assert journal.faults >= 1
+        assert [row.id for row in await journal.recent(10)] == [2]
+        for asked in (journal.labels(5), journal.rule(Verdict(2, 1.0, True, "e", ""))):
+            with pytest.raises(NoRoomError, match="free some space"):
+                await asked
+    await journal.flush()
+    assert journal.missing == ""
+    assert [row.id for row in await journal.recent(10)] == [2, 1]
+    assert (await journal.rule(Verdict(2, 1.0, True, "e", ""))).good
+    await journal.close()
+    assert rows(journal) == [1, 2]
+
+
+async def test_a_journal_that_never_had_room_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a file there is nothing to close, and no empty one is left behind."""
+    monkeypatch.setattr("index.database.connect", no_room)
+    journal = Journal.open(tmp_path / "journal.db")
+    journal.record(decision(1))
+    await journal.close()
+    assert not (tmp_path / "journal.db").exists()
+
+
+def no_room(path: Path, _layout: object) -> sqlite3.Connection:
+    raise NoRoomError(f"journal {path}: database or disk is full; free some space")
 
 
 async def test_every_field_comes_back(journal: Journal) -> None:

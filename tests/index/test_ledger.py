@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from index import ledger as module
-from index.errors import StoreError
+from index.errors import NoRoomError, StoreError
 from index.ledger import Act, Ledger
 
 if TYPE_CHECKING:
@@ -54,6 +54,25 @@ async def test_reviews_are_known_once(ledger: Ledger) -> None:
     await ledger.reviewed(7, 2.0, good=False)
     await ledger.reviewed((1 << 63) - 1, 2.0, good=False)
     assert await ledger.reviews() == {7, (1 << 63) - 1}
+
+
+async def test_a_disk_without_room_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call says so until there is room; nothing is half there meanwhile."""
+
+    def full(path: Path, _layout: object) -> None:
+        raise NoRoomError(f"ledger {path}: database or disk is full; free some space")
+
+    with monkeypatch.context() as now:
+        now.setattr("index.database.connect", full)
+        ledger = Ledger.open(tmp_path / "ledger.db")
+        for _ in range(2):
+            with pytest.raises(NoRoomError, match="free some space"):
+                await ledger.acted(ACT)
+    await ledger.acted(ACT)
+    assert [act for _, act in await ledger.acts(5)] == [ACT]
+    await ledger.close()
 
 
 async def test_all_of_it_is_bounded(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from proxy import app
 from proxy.demo.oracle import OracleUpstream, verify
 from proxy.server import Stop
 from proxy.settings import load
+from proxy.token import token_file
 from tests.proxy.house import (
     PATIENCE,
     TOKEN,
@@ -247,7 +248,7 @@ async def test_a_token_is_made_and_kept_for_its_owner(tmp_path: Path) -> None:
 
             settings = load(config, env={}, port=0, admin_port=0)
             assert await app.run(settings, on_ready=ready, stop=stop) == 0
-    file = app.token_file(settings)
+    file = token_file(settings)
     assert tokens == [file.read_text().strip()] * 2
     assert len(tokens[0]) >= 32
     assert tokens[0] != TOKEN

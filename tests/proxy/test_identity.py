@@ -120,6 +120,14 @@ def test_headers_that_may_name_the_caller_are_known(name: bytes, secret: bool) -
     assert is_credential(name) is secret
 
 
+def test_another_secret_makes_other_callers() -> None:
+    """From the moment it is adopted, for those that were seen before as well."""
+    identity = Identity(b"one", {})
+    before = identity.owners(KEY, "u")
+    identity.adopt(b"two")
+    assert identity.owners(KEY, "u") == Identity(b"two", {}).owners(KEY, "u") != before
+
+
 @pytest.mark.parametrize("name", [b"authorization", b"x-api-key", b"api-key"])
 def test_a_single_credential_is_presented_as_it_is(name: bytes) -> None:
     """So one key is one caller in whichever header it comes."""
