@@ -12,10 +12,11 @@ from admin_ui.facts import Act
 if TYPE_CHECKING:
     from starlette.types import Scope
 
-# Secrets, and what belongs to callers or is long.
+# Secrets, what belongs to callers or their users, and what is long.
 _UNTOLD: Final = frozenset(
-    {"csrf", "token", "credential", "text", "pairs", "system", "body", "secret", "prompt"}
+    {"csrf", "token", "credential", "text", "pairs", "system", "body", "secret", "prompt", "user"}
 )
+_HIDDEN: Final = "(hidden)"
 _KEPT: Final = 500
 
 
@@ -44,8 +45,16 @@ def detail(query: bytes, body: bytes) -> str:
     """What was asked for, without secrets and long texts."""
     told = dict(parse_qsl(query.decode("latin-1"), max_num_fields=100))
     told |= _fields(body)
-    some = {name: value for name, value in told.items() if name not in _UNTOLD}
-    return json.dumps(some, ensure_ascii=False, separators=(", ", ": ")) if some else ""
+    return json.dumps(_plain(told), ensure_ascii=False) if told else ""
+
+
+def _plain(told: dict[str, Any]) -> dict[str, Any]:
+    """With a word in place of whatever is not told, and without what was left empty."""
+    return {
+        name: _HIDDEN if name in _UNTOLD else _plain(value) if isinstance(value, dict) else value
+        for name, value in told.items()
+        if value not in (None, "") and name != "csrf"
+    }
 
 
 def _fields(body: bytes) -> dict[str, Any]:

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from admin_ui.facts import (
         Act,
         Applied,
+        Aside,
         Edition,
         Evidence,
         Fault,
         Overview,
         Similarities,
         Trial,
+        Undo,
         Written,
     )
     from policies.record import Comparison, Decision, Filter
@@ -38,6 +40,7 @@ class Selection:
     text: str | None = None
     flagged: bool | None = None
     user: str | None = None
+    pinned: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +196,41 @@ class Policies(Protocol):
 
 
 class Entries(Protocol):
-    async def entries(self, selection: Selection, limit: int) -> list[dict[str, Any]]: ...
+    async def entries(
+        self,
+        selection: Selection,
+        limit: int,
+        *,
+        sort: str = "stored",
+        offset: int = 0,
+        meaning: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """What is remembered, by `stored`, `hits`, `saved`, `age`, `size` or, with `meaning`, by
+        how close a prompt is to that text."""
+
+    async def entry(self, entry: str) -> dict[str, Any] | None:
+        """One entry with its answer and its labels."""
+
+    async def amend(
+        self, entry: str, *, ttl: float | None = None, pinned: bool | None = None
+    ) -> bool:
+        """Let an entry live `ttl` seconds from now, or keep it from eviction. False without it."""
 
     async def purge(self, selection: Selection, *, dry_run: bool, limit: int | None = None) -> int:
         """How many entries are (or would be) removed, at most `limit` of them."""
+
+    async def set_aside(self, selection: Selection, limit: int | None = None) -> Aside:
+        """Remove entries so that `undo` brings them back for a minute. Raises ValueError where
+        they are too many for that."""
+
+    async def asides(self) -> Sequence[Aside]:
+        """What can still be had back."""
+
+    async def undo(self, aside: str) -> Undo | None:
+        """Bring entries back; None where it is too late."""
+
+    async def let_go(self, aside: str) -> bool:
+        """Forget what was set aside now. False where it is gone already."""
 
     async def traces(self, selection: Selection) -> int:
         """How many requests of an end user are written down, which go with a purge of theirs."""

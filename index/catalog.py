@@ -132,13 +132,18 @@ class Catalog:
     def held(self) -> tuple[NDArray[np.int64], Held]:
         """What eviction weighs of every entry, beside their numbers; from any thread."""
         numbers = self._table.filled()
-        names = ("weight", "used", "hits", "cost", "kind")
-        weight, used, hits, cost, kind = (self._table.column(n, numbers) for n in names)
+        names = ("weight", "used", "hits", "cost", "kind", "pinned")
+        weight, used, hits, cost, kind, pinned = (self._table.column(n, numbers) for n in names)
         kinds, which = np.unique(kind, return_inverse=True)
         known = [self._table.kinds.get(one) or NO_KIND for one in kinds.tolist()]
         categories, category = _placed([one.category for one in known])
         owners, owner = _placed([owner_of(one.owner) for one in known])
-        held = Held(weight, used, hits, cost, category[which], owner[which], categories, owners)
+        held = Held(
+            *(weight, used, hits, cost, category[which], owner[which]),
+            pinned=pinned,
+            categories=categories,
+            owners=owners,
+        )
         return numbers, held
 
     @property

@@ -128,6 +128,11 @@ class Memory:
         return self._pool.stalled
 
     @property
+    def queued(self) -> int:
+        """How many requests wait for the encoder."""
+        return self._pool.waiting
+
+    @property
     def size(self) -> int:
         """Bytes of all entries, what RAM holds of them included."""
         return self.catalog.size
@@ -234,7 +239,12 @@ class Memory:
 
         With `meaning` and no vector the text is embedded first, in the background.
         """
-        facts = replace(facts, embedding=self.embedder.id if meaning else "")
+        old = self.facts(facts.entry)
+        facts = replace(
+            facts,
+            embedding=self.embedder.id if meaning else "",
+            pinned=facts.pinned or (old is not None and old.pinned),
+        )
         record = Record(facts, body, vector)
         self.loading.keep(facts.entry)
         self._hold(record)
@@ -295,6 +305,22 @@ class Memory:
             if isinstance(fault, BaseException):
                 raise fault
         return sum(facts is not None for facts in done)
+
+    async def change(
+        self, entry: str, *, expires: float | None = None, pinned: bool | None = None
+    ) -> bool:
+        """Let an entry live until another time, or never make room; False where it is not there.
+
+        Returns when everybody can know. Raises `StoreError`.
+        """
+        change = Change(expires=expires, pinned=pinned)
+        return await self._amend(entry, change) is not None
+
+    async def whole(self, entry: str) -> Record | None:
+        """An entry with all that is stored of it, vector included. Raises `StoreError`."""
+        if entry in self._pending or self._amends[entry]:
+            await self.settled()
+        return await self.bodies.read(entry)
 
     async def twins(self, facts: Facts) -> list[str]:
         """The other entries of an answer's group, held here or not. Raises `StoreError`."""

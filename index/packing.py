@@ -30,7 +30,7 @@ _FLAGS_AT = struct.calcsize(f"<{WIDTH}s dddd qqq I")
 _KIND_AT = struct.calcsize(f"<{WIDTH}s dddd qqq")
 _LENGTH_MOST = 2**32 - 1
 
-USAGE, STREAMED, FLAGGED, SAID, GROUPED, REST = (1 << bit for bit in range(6))
+USAGE, STREAMED, FLAGGED, SAID, GROUPED, REST, PINNED = (1 << bit for bit in range(7))
 
 
 class Kind(NamedTuple):
@@ -65,6 +65,7 @@ def pack(facts: Facts, kind: int) -> bytes:
         | bool(said) * SAID
         | bool(facts.group) * GROUPED
         | bool(rest) * REST
+        | facts.pinned * PINNED
     )
     head = _HEAD.pack(
         *(entry, facts.stored, facts.expires, facts.gone, facts.cost_ms),
@@ -121,6 +122,7 @@ def unpack(packed: bytes, kinds: Callable[[int], Kind | None]) -> Facts | None:
         bool(flags & STREAMED),
         kind.embedding,
         flagged=bool(flags & FLAGGED),
+        pinned=bool(flags & PINNED),
         **rest,
     )
 

@@ -39,6 +39,11 @@ class Pool:
     def stalled(self) -> bool:
         return self._waiting > 0 and time.monotonic() - self._finished > STALL
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for the threads."""
+        return self._waiting
+
     async def within(
         self,
         seconds: float,

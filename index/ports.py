@@ -87,8 +87,8 @@ class Bodies(Protocol):
         """Change a live record's facts in one step, the body untouched; what stands then.
 
         None where there is none any more: nothing is brought back. `change` must be pure and quick,
-        leave `entry` and `gone` as they are, and may be asked more than once. With whatever it
-        changes, `vector` takes the place of the record's own.
+        leave `entry` as it is, and may be asked more than once; what it says of `gone` counts. With
+        whatever it changes, `vector` takes the place of the record's own.
         """
 
     async def members(self, group: str) -> list[str]:

@@ -83,6 +83,12 @@ class Space:
         waiting = now.postings is not None and len(now.fresh) > FRESH_SHARE * self._flat_most
         return waiting or self._outgrown
 
+    @property
+    def dead(self) -> int:
+        """Rows of the lists whose numbers are gone."""
+        postings = self._now.postings
+        return 0 if postings is None else postings.dead
+
     def add(self, number: int) -> None:
         """Take in a number, or its new vector; `Vectors` has the vector by now."""
         self.extend((number,))

@@ -71,6 +71,21 @@ class Spaces:
     def __len__(self) -> int:
         return len(self._by_name)
 
+    @property
+    def searched(self) -> int:
+        """How many entries are found by meaning."""
+        return sum(len(space) for _, space in list(self._by_name.values()))
+
+    @property
+    def dead(self) -> int:
+        """Rows of removed entries that still lie in lists."""
+        return sum(space.dead for _, space in list(self._by_name.values()))
+
+    @property
+    def nbytes(self) -> int:
+        """Of all vectors, whether or not the system has had to provide them yet."""
+        return self._vectors.nbytes
+
     def within(self, name: str) -> Neighbours | None:
         found = self._by_name.get(name)
         return None if found is None else Neighbours(self._register, found[1])

@@ -36,10 +36,11 @@ _COLUMNS = {
     "saved": np.int64,
     "hits": np.int32,
     "kind": np.int32,
+    "pinned": np.bool_,
 }
 
 
-_SAVED = ("gone", "used", "cost", "weight", "saved", "hits")
+_SAVED = ("gone", "used", "cost", "weight", "saved", "hits", "pinned")
 
 
 class Use(NamedTuple):
@@ -151,6 +152,7 @@ class Table:
             self.kinds.give(columns["kind"].item(number))
             columns["used"][number] = max(columns["used"][number], facts.stored)
         columns["gone"][number], columns["cost"][number] = facts.gone, facts.cost_ms
+        columns["pinned"][number] = facts.pinned
         weight = beside + ROW + len(packed)
         columns["kind"][number], columns["weight"][number] = kind, weight
         self._packed[number] = packed

@@ -45,7 +45,8 @@ class Held:
 
     `size` in bytes, `used` in Unix seconds, `hits` answers since, `cost` of a new answer in
     milliseconds; `category` and `owner` are places in `categories` and `owners`. An owner is a key
-    or tenant, with all its end users; the empty one owns what is shared with everyone.
+    or tenant, with all its end users; the empty one owns what is shared with everyone. What is
+    `pinned` counts, and never goes.
     """
 
     size: NDArray[np.int64]
@@ -54,6 +55,7 @@ class Held:
     cost: NDArray[np.float64]
     category: NDArray[np.int64]
     owner: NDArray[np.int64]
+    pinned: NDArray[np.bool_]
     categories: tuple[str, ...]
     owners: tuple[str, ...]
 
@@ -75,7 +77,7 @@ def victims(held: Held, bounds: Bounds, rule: Rule = Rule.LRU) -> NDArray[np.int
 
     Of equal value, the one that was used longest ago goes first.
     """
-    order = np.lexsort((held.used, _values(held, rule)))
+    order = np.lexsort((held.used, _values(held, rule), held.pinned))
     gone = np.zeros(len(order), bool)
     for place, name in enumerate(held.categories):
         if name in bounds.quotas:
@@ -84,7 +86,7 @@ def victims(held: Held, bounds: Bounds, rule: Rule = Rule.LRU) -> NDArray[np.int
         _cut(gone, _among(order, gone, held.owner == place), bounds.each or 0)
     _cut(gone, order[~gone[order]], bounds.entries)
     _cut_size(gone, order[~gone[order]], held.size, bounds.size)
-    return order[gone[order]]
+    return order[(gone & ~held.pinned)[order]]
 
 
 def _values(held: Held, rule: Rule) -> NDArray[np.float64]:

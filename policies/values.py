@@ -156,7 +156,8 @@ class Facts:
     last: how similar a prompt was, and whether its fresh answer was the same. `before` are the
     earlier turns of the conversation that the entry was kept for, `said` is the answer as the
     turn that clients send back; None where it is more than text. `user` is the digest of the end
-    user whose request it answered first, empty where none was named.
+    user whose request it answered first, empty where none was named. A `pinned` entry makes room
+    for no other.
     """
 
     entry: str
@@ -185,6 +186,7 @@ class Facts:
     before: tuple[Turn, ...] = ()
     said: Turn | None = None
     user: str = ""
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,11 @@ from policies import lessons
 from policies.errors import PolicyError
 from policies.evidence import Share
 from proxy import counting
+from proxy.condition import condition
 from proxy.drafting import Drafts, faults_of
 from proxy.explaining import Explainer
 from proxy.foreseeing import foreseen
+from proxy.remembered import Remembered
 from proxy.reporting import standing, told
 from proxy.reviewing import Reviewing
 from proxy.shipping import Shipping
@@ -27,23 +29,24 @@ from proxy.watching import Watching
 from proxy.whatif import WhatIf
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from admin_ui.console import Doubt, Question, Taken, Warming
     from admin_ui.facts import (
         Applied,
+        Aside,
         Edition,
         Evidence,
         Fault,
         Overview,
         Similarities,
         Trial,
+        Undo,
         Written,
     )
-    from index.catalog import Slot
     from index.ledger import Ledger
     from policies.record import Comparison, Decision, Filter
-    from policies.values import CategoryRules, Facts
+    from policies.values import CategoryRules
     from policies.verified import Learned
     from proxy.engine import Engine
     from proxy.feedback import Feedback
@@ -86,6 +89,7 @@ class HouseConsole:
         self._feedback = feedback
         self._ledger = ledger
         self._drafts = Drafts(upkeep, ledger)
+        self._remembered = Remembered(engine, identity)
         self._reviewing = Reviewing(engine.journal, engine.memory, ledger, feedback)
         self._what_if = WhatIf(engine, learner)
 
@@ -140,21 +144,48 @@ class HouseConsole:
     async def judge(self, decision: int, *, good: bool, note: str = "") -> str | None:
         return await self._feedback.judge(decision, good=good, note=note)
 
-    async def entries(self, selection: Selection, limit: int) -> list[dict[str, Any]]:
-        chosen = await self._selected(selection)
-        chosen.sort(key=lambda slot: -slot.facts.stored)
-        return [_entry(slot) for slot in chosen[:limit]]
+    async def entries(
+        self,
+        selection: Selection,
+        limit: int,
+        *,
+        sort: str = "stored",
+        offset: int = 0,
+        meaning: str | None = None,
+    ) -> list[dict[str, Any]]:
+        return await self._remembered.entries(
+            selection, limit, sort=sort, offset=offset, meaning=meaning
+        )
+
+    async def entry(self, entry: str) -> dict[str, Any] | None:
+        return await self._remembered.entry(entry)
+
+    async def amend(
+        self, entry: str, *, ttl: float | None = None, pinned: bool | None = None
+    ) -> bool:
+        return await self._remembered.amend(entry, ttl=ttl, pinned=pinned)
 
     async def purge(self, selection: Selection, *, dry_run: bool, limit: int | None = None) -> int:
-        chosen = [slot.facts.entry for slot in await self._selected(selection)][:limit]
-        if not dry_run:
-            await self._engine.memory.purge(chosen)
-            if selection.user is not None:
-                await self._engine.journal.erase(self._told_of(selection), chosen)
+        chosen = await self._remembered.purge(selection, dry_run=dry_run, limit=limit)
+        if selection.user is not None and not dry_run:
+            await self._engine.journal.erase(self._remembered.traced(selection), chosen)
+            self._what_if.forget()
         return len(chosen)
 
+    async def set_aside(self, selection: Selection, limit: int | None = None) -> Aside:
+        return await self._remembered.set_aside(selection, limit)
+
+    async def asides(self) -> Sequence[Aside]:
+        return self._remembered.asides.held()
+
+    async def undo(self, aside: str) -> Undo | None:
+        return await self._remembered.asides.undo(aside)
+
+    async def let_go(self, aside: str) -> bool:
+        return self._remembered.asides.let_go(aside)
+
     async def traces(self, selection: Selection) -> int:
-        user = self._told_of(selection)
+        user = self._remembered.traced(selection)
         return await self._engine.journal.of_user(user) if user else 0
 
     def untold(self, selection: Selection) -> tuple[str, ...]:
@@ -163,7 +194,7 @@ class HouseConsole:
     async def export(
         self, selection: Selection, *, vectors: bool
     ) -> tuple[int, AsyncIterator[bytes]]:
-        chosen = await self._selected(selection)
+        chosen = await self._remembered.selected(selection)
         return len(chosen), self._shipping.out(chosen, vectors=vectors)
 
     async def take(
@@ -266,29 +297,7 @@ class HouseConsole:
         }
 
     async def health(self) -> dict[str, Any]:
-        memory, journal = self._engine.memory, self._engine.journal
-        faults = memory.faults
-        return {
-            "version": version("likewise"),
-            "ready": self._upkeep.ready,
-            "state": self._upkeep.readiness()[1],
-            "entries": len(memory),
-            "entry_bytes": memory.size,
-            "entries_to_renew": memory.catalog.unread,
-            "store": self._settings.store_url.rpartition("@")[2],
-            "store_missing": memory.missing,
-            "store_faults": {"read": faults.store_read, "write": faults.store_write},
-            "embedder": memory.embedder.id,
-            "embedder_faults": {"failed": faults.embed, "late": faults.embed_timeout},
-            "last_faults": dict(faults.last),
-            "journal": {
-                "dropped": journal.dropped,
-                "faults": journal.faults,
-                "missing": journal.missing,
-            },
-            "upstreams": [u.name for u in self._settings.upstreams],
-            "upstreams_failing": self._engine.upstreams.breakers.open,
-        }
+        return await condition(self._engine, self._settings, self._upkeep)
 
     async def acted(self, act: Act) -> None:
         await self._ledger.acted(Entered(*astuple(act)))
@@ -302,56 +311,6 @@ class HouseConsole:
 
     async def explain(self, question: Question) -> dict[str, Any]:
         return await self._explainer.explain(question)
-
-    async def _selected(self, wanted: Selection) -> list[Slot]:
-        slots = await self._engine.memory.every()
-        # A walk over a million entries takes a while: it must hold up nobody's hit.
-        return await asyncio.to_thread(self._chosen, slots, wanted)
-
-    def _told_of(self, selection: Selection) -> str:
-        """The digest of an end user all of whose traces are meant; empty where a part is."""
-        alone = selection == Selection(user=selection.user)
-        return self._identity.owners(b"", selection.user).user or "" if alone else ""
-
-    def _chosen(self, slots: Iterable[Slot], wanted: Selection) -> list[Slot]:
-        now, ids = time.time(), frozenset(wanted.ids)
-        tenant = self._identity.tenant(wanted.tenant) if wanted.tenant else None
-        user = None if wanted.user is None else self._identity.owners(b"", wanted.user).user
-        needle = wanted.text.casefold() if wanted.text else None
-
-        def fits(facts: Facts) -> bool:
-            return (
-                (not ids or facts.entry in ids)
-                and (wanted.tag is None or wanted.tag in facts.tags)
-                and (wanted.category is None or facts.category == wanted.category)
-                and (tenant is None or facts.owner in (tenant, wanted.tenant))
-                and (user is None or user in (facts.user, facts.owner.partition(":")[2]))
-                and (wanted.model is None or facts.model == wanted.model)
-                and (wanted.older_than is None or now - facts.stored > wanted.older_than)
-                and (needle is None or needle in facts.text.casefold())
-                and wanted.flagged in (None, facts.flagged)
-            )
-
-        return [slot for slot in slots if fits(slot.facts)]
-
-
-def _entry(slot: Slot) -> dict[str, Any]:
-    facts = slot.facts
-    return {
-        "entry": facts.entry,
-        "text": facts.text,
-        "category": facts.category,
-        "model": facts.model,
-        "owner": facts.owner,
-        "dialect": facts.dialect,
-        "stored": facts.stored,
-        "expires": facts.expires,
-        "size": facts.size,
-        "flagged": facts.flagged,
-        "tags": list(facts.tags),
-        "hits": slot.hits,
-        "tokens_saved": slot.tokens_saved,
-    }
 
 
 def _learned(

@@ -90,6 +90,10 @@ class WhatIf:
             new = await asyncio.to_thread(run.told, after, centroids[1], asks)
         return compared([row for row, _ in asks], old, new, known, len(rows) - len(asks))
 
+    def forget(self) -> None:
+        """Have no prompt at hand any more."""
+        self._vectors = Shelf(AT_HAND)
+
     async def _asks(self, rows: Sequence[Decision]) -> list[tuple[Decision, Asked]]:
         """In the order of time; as many of the newest as can be embedded in time."""
         end, asks = time.monotonic() + PATIENCE, []

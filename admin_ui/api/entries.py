@@ -1,13 +1,14 @@
 """What is remembered: searched, moved, and removed."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from fastapi import Path, Query, Request
+from fastapi import HTTPException, Path, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from admin_ui.api.asking import ENTRY_ID, Asked, Body, missing, routes
-from admin_ui.console import Pair, Selection, Taken, Warming
+from admin_ui.console import Console, Pair, Selection, Taken, Warming
+from admin_ui.facts import Aside, Undo
 
 router = routes("entries")
 
@@ -23,6 +24,7 @@ class SelectionBody(Body):
     older_than: float | None = Field(None, ge=0, description="Age in seconds.")
     text: str | None = Field(None, description="Part of the remembered prompt.")
     flagged: bool | None = Field(None, description="Marked bad and waiting for review, or not.")
+    pinned: bool | None = Field(None, description="Kept from eviction, or not.")
     user: str | None = Field(None, description="An end user; finds what is shared per user.")
 
     def chosen(self) -> Selection:
@@ -36,11 +38,17 @@ class SelectionBody(Body):
             text=self.text,
             flagged=self.flagged,
             user=self.user,
+            pinned=self.pinned,
         )
 
 
 class SearchQuery(SelectionBody):
+    """`meaning` looks for the nearest prompts, and then sorts by how near they are."""
+
     limit: int = Field(100, ge=1, le=1000)
+    offset: int = Field(0, ge=0, le=100_000)
+    sort: Literal["stored", "age", "hits", "saved", "size"] = "stored"
+    meaning: str | None = Field(None, max_length=4000)
 
 
 class ExportQuery(SelectionBody):
@@ -51,6 +59,7 @@ class PurgeBody(Body):
     selection: SelectionBody
     dry_run: bool = Field(True, description="Count only; send false to remove.")
     limit: int | None = Field(None, ge=1, description="At most so many; ask again for the rest.")
+    undo: bool = Field(False, description="Hold what is removed aside, for a minute.")
 
 
 class PairBody(Body):
@@ -85,6 +94,7 @@ class Removed(BaseModel):
 class Purged(Removed):
     decisions: int = Field(0, description="Requests of the end user taken out of the log.")
     untold: list[str] = Field([], description="What cannot be told apart, and so may be left.")
+    aside: Aside | None = Field(None, description="By which `undo` brings the entries back.")
 
 
 class RefusedLine(BaseModel):
@@ -117,17 +127,84 @@ class Arrived(BaseModel):
         )
 
 
+class EntryRow(BaseModel):
+    """`stored`, `expires`, `gone` (stale windows included) and `used` in Unix seconds. `hits` and
+    what they saved are those of this process. `similarity` is to the `meaning` that was asked for.
+    """
+
+    entry: str
+    text: str
+    category: str
+    model: str
+    owner: str
+    dialect: str
+    stored: float
+    expires: float
+    gone: float
+    used: float
+    size: int
+    flagged: bool
+    pinned: bool
+    tags: list[str]
+    hits: int
+    tokens_saved: int
+    dollars_saved: float
+    similarity: float | None = None
+
+
 class EntryList(BaseModel):
-    entries: list[dict[str, Any]]
+    entries: list[EntryRow]
+
+
+class EntryLabel(BaseModel):
+    """How similar a prompt was, and whether its fresh answer was the same."""
+
+    similarity: float
+    same: bool
+
+
+class EntryWhole(EntryRow):
+    """`answer` is None where it is no text; `twins` are entries whose answers are the same."""
+
+    answer: str | None
+    cut_short: bool
+    labels: list[EntryLabel]
+    twins: list[str]
+
+
+class AmendBody(Body):
+    ttl: float | None = Field(None, gt=0, le=366 * 86400, description="Seconds from now.")
+    pinned: bool | None = Field(None, description="Kept from eviction; it still expires.")
+
+
+class AsideList(BaseModel):
+    """Purged entries that can still be had back, newest first."""
+
+    asides: list[Aside]
+
+
+class LetGo(BaseModel):
+    let_go: bool
+
+
+EntryId = Annotated[str, Path(pattern=ENTRY_ID)]
+AsideId = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]
 
 
 @router.get("/entries", summary="Search what is remembered")
 async def entries(console: Asked, search: Annotated[SearchQuery, Query()]) -> EntryList:
-    return EntryList(entries=await console.entries(search.chosen(), search.limit))
+    rows = await console.entries(
+        search.chosen(),
+        search.limit,
+        sort=search.sort,
+        offset=search.offset,
+        meaning=search.meaning,
+    )
+    return EntryList(entries=[EntryRow(**row) for row in rows])
 
 
 @router.delete("/entries/{entry}", summary="Forget one entry")
-async def forget(console: Asked, entry: Annotated[str, Path(pattern=ENTRY_ID)]) -> Removed:
+async def forget(console: Asked, entry: EntryId) -> Removed:
     removed = await console.purge(Selection(ids=(entry,)), dry_run=False)
     if not removed:
         raise missing("entry", entry, "/api/entries")
@@ -141,6 +218,8 @@ async def forget(console: Asked, entry: Annotated[str, Path(pattern=ENTRY_ID)]) 
 )
 async def purge(console: Asked, body: PurgeBody) -> Purged:
     chosen = body.selection.chosen()
+    if body.undo and not body.dry_run:
+        return await _set_aside(console, chosen, body.limit)
     decisions = await console.traces(chosen)
     removed = await console.purge(chosen, dry_run=body.dry_run, limit=body.limit)
     return Purged(
@@ -149,6 +228,38 @@ async def purge(console: Asked, body: PurgeBody) -> Purged:
         decisions=decisions,
         untold=list(console.untold(chosen)),
     )
+
+
+async def _set_aside(console: Console, chosen: Selection, limit: int | None) -> Purged:
+    """For a person's whole traces there is no undo: what is erased must be gone."""
+    if chosen.user is not None:
+        raise HTTPException(422, "What is purged by end user is gone at once; send undo: false.")
+    try:
+        aside = await console.set_aside(chosen, limit)
+    except ValueError as error:
+        raise HTTPException(409, str(error)) from error
+    return Purged(removed=aside.entries, dry_run=False, aside=aside)
+
+
+@router.get("/entries/asides", summary="Purged entries that can still be had back")
+async def asides(console: Asked) -> AsideList:
+    return AsideList(asides=list(await console.asides()))
+
+
+@router.post("/entries/asides/{aside}/undo", summary="Bring purged entries back")
+async def undo(console: Asked, aside: AsideId) -> Undo:
+    """What was answered anew meanwhile stays as it is now."""
+    told = await console.undo(aside)
+    if told is None:
+        raise missing("aside", aside, "/api/entries/asides")
+    return told
+
+
+@router.delete("/entries/asides/{aside}", summary="Forget purged entries now")
+async def let_go(console: Asked, aside: AsideId) -> LetGo:
+    if not await console.let_go(aside):
+        raise missing("aside", aside, "/api/entries/asides")
+    return LetGo(let_go=True)
 
 
 @router.get(
@@ -179,3 +290,22 @@ async def take(
 async def warm(console: Asked, body: WarmingBody) -> Arrived:
     told = await console.warm(body.asked(), overwrite=body.overwrite, dry_run=body.dry_run)
     return Arrived.of(told, dry_run=body.dry_run)
+
+
+@router.get("/entries/{entry}", summary="One entry with its answer")
+async def entry(console: Asked, entry: EntryId) -> EntryWhole:
+    return await whole(console, entry)
+
+
+async def whole(console: Console, entry: str) -> EntryWhole:
+    found = await console.entry(entry)
+    if found is None:
+        raise missing("entry", entry, "/api/entries")
+    return EntryWhole(**found)
+
+
+@router.patch("/entries/{entry}", summary="Change how long an entry lives, or pin it")
+async def amend(console: Asked, entry: EntryId, body: AmendBody) -> EntryWhole:
+    if not await console.amend(entry, ttl=body.ttl, pinned=body.pinned):
+        raise missing("entry", entry, "/api/entries")
+    return await whole(console, entry)

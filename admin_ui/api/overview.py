@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request
 from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel
 
 from admin_ui.api.asking import Asked, routes
 from admin_ui.facts import Overview
@@ -19,9 +20,74 @@ async def overview(
     return await console.overview(seconds)
 
 
-@router.get("/health", summary="State of the embedder, the store and the index")
-async def health(console: Asked) -> dict[str, Any]:
-    return await console.health()
+class StoreFaults(BaseModel):
+    read: int
+    write: int
+
+
+class EmbedderFaults(BaseModel):
+    failed: int
+    late: int
+
+
+class IndexState(BaseModel):
+    """`dead` are rows of removed entries that wait for their space to be built anew; `bytes` is
+    what all vectors may take."""
+
+    vectors: int
+    spaces: int
+    dead: int
+    bytes: int
+
+
+class JournalState(BaseModel):
+    """Decisions that were lost, and writes that failed and were tried again."""
+
+    dropped: int
+    faults: int
+
+
+class Disk(BaseModel):
+    free: int
+    total: int
+
+
+class Replica(BaseModel):
+    """Another process over the same store; `lag` in seconds."""
+
+    name: str
+    lag: float | None
+
+
+class Health(BaseModel):
+    """`state` says what `ready` lacks. `embedder_ms` is a typical embedding of late, `last_faults`
+    what each part said last. Bytes, and seconds of `uptime`."""
+
+    version: str
+    uptime: float
+    ready: bool
+    state: str
+    entries: int
+    entry_bytes: int
+    store: str
+    store_faults: StoreFaults
+    index: IndexState
+    embedder: str
+    embedder_faults: EmbedderFaults
+    embedder_queue: int
+    embedder_stalled: bool
+    embedder_ms: float | None
+    last_faults: dict[str, str]
+    journal: JournalState
+    upstreams: list[str]
+    upstreams_failing: list[str]
+    disk: Disk | None
+    replicas: list[Replica]
+
+
+@router.get("/health", summary="State of the store, the index, the embedder and upstreams")
+async def health(console: Asked) -> Health:
+    return Health(**await console.health())
 
 
 @router.get("/openapi.json", include_in_schema=False)

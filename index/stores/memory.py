@@ -53,7 +53,8 @@ class MemoryBodies:
         if new is None:
             return None
         beside = sealed.vector if new.vector is None else new.vector
-        self._entries[entry] = (gone, sealed._replace(facts=new.facts, vector=beside))
+        revision = sealed._replace(facts=new.facts, vector=beside)
+        self._entries[entry] = (new.known.gone, revision)
         return new.known
 
     async def members(self, group: str) -> list[str]:

@@ -89,7 +89,7 @@ _WRITE = """INSERT INTO entries (entry, gone, facts, vector, body) VALUES (?, ?,
 _OVERFULL = """DELETE FROM marks WHERE list = ?1 AND member IN (
                SELECT member FROM marks WHERE list = ?1 ORDER BY at DESC, member DESC
                LIMIT -1 OFFSET ?2)"""
-_REVISE = "UPDATE entries SET facts = ?, vector = ifnull(?, vector) WHERE entry = ?"
+_REVISE = "UPDATE entries SET facts = ?, vector = ifnull(?, vector), gone = ? WHERE entry = ?"
 _SWEEP = "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE gone <= ? LIMIT ?)"
 _REVISION = "SELECT number FROM clock"
 _CHANGED = "SELECT entry FROM changes WHERE number > ?"
@@ -149,7 +149,7 @@ class SqliteBodies:
             new = None if row is None else revised(entry, bytes(row[0]), change, vector)
             if new is None:
                 return None
-            db.execute(_REVISE, (new.facts, new.vector, entry))
+            db.execute(_REVISE, (new.facts, new.vector, new.known.gone, entry))
             return new.known
 
         return await self._change(amended)

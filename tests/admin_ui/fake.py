@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from admin_ui.console import Crowded, Doubt, Found, Taken
+from admin_ui.console import Crowded, Doubt, Found, Selection, Taken
 from admin_ui.facts import (
     Act,
     Applied,
+    Aside,
     Edition,
     Estimate,
     Evidence,
@@ -17,6 +18,7 @@ from admin_ui.facts import (
     Similarities,
     Tally,
     Trial,
+    Undo,
     Written,
 )
 from policies.record import Comparison, Decision, Filter
@@ -24,7 +26,7 @@ from policies.record import Comparison, Decision, Filter
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from admin_ui.console import Question, Selection, Warming
+    from admin_ui.console import Question, Warming
 
 T = TypeVar("T")
 
@@ -64,6 +66,8 @@ class FakeConsole:
         self.applied = Applied(True, "r2")
         self.doubts: list[Doubt] = []
         self.acts_done: list[Act] = []
+        self.aside: Aside | None = None
+        self.order: tuple[str, int, str | None] = ("", 0, None)
         self.effects: dict[int, str] = {}
         self.crowded = False
         self.asked: list[Any] = []
@@ -99,9 +103,47 @@ class FakeConsole:
         self.asked.append((decision, good, note))
         return self.effects.get(decision)
 
-    async def entries(self, selection: Selection, limit: int) -> list[dict[str, Any]]:
+    async def entries(
+        self,
+        selection: Selection,
+        limit: int,
+        *,
+        sort: str = "stored",
+        offset: int = 0,
+        meaning: str | None = None,
+    ) -> list[dict[str, Any]]:
         self.asked.append(selection)
-        return self._matching(selection)[:limit]
+        self.order = (sort, offset, meaning)
+        return self._matching(selection)[offset : offset + limit]
+
+    async def entry(self, entry: str) -> dict[str, Any] | None:
+        found = self._matching(Selection(ids=(entry,)))
+        whole = {"answer": "Because.", "cut_short": False, "labels": [], "twins": []}
+        return found[0] | whole if found else None
+
+    async def amend(
+        self, entry: str, *, ttl: float | None = None, pinned: bool | None = None
+    ) -> bool:
+        self.asked.append((entry, ttl, pinned))
+        return bool(self._matching(Selection(ids=(entry,))))
+
+    async def set_aside(self, selection: Selection, limit: int | None = None) -> Aside:
+        self.asked.append((selection, limit))
+        if self.crowded:
+            raise ValueError("more than 256 MB cannot be held aside")
+        found = self._matching(selection)[:limit]
+        self.kept = [entry for entry in self.kept if entry not in found]
+        self.aside = Aside("0" * 16, len(found), 5.0, 65.0)
+        return self.aside
+
+    async def asides(self) -> list[Aside]:
+        return [] if self.aside is None else [self.aside]
+
+    async def undo(self, aside: str) -> Undo | None:
+        return None if self.aside is None or self.aside.id != aside else Undo(2, 1)
+
+    async def let_go(self, aside: str) -> bool:
+        return self.aside is not None and self.aside.id == aside
 
     async def purge(self, selection: Selection, *, dry_run: bool, limit: int | None = None) -> int:
         self.asked.append((selection, dry_run))
@@ -212,7 +254,16 @@ class FakeConsole:
         return self.rules
 
     async def health(self) -> dict[str, Any]:
-        return {"store": {"state": "ok", "ms": 0.4}, "embedder": {"model": "all-MiniLM-L6-v2"}}
+        return {
+            "version": "1", "uptime": 60.0, "ready": True, "state": "ready", "entries": 7,
+            "entry_bytes": 2048, "store": "sqlite:./likewise.db",
+            "store_faults": {"read": 0, "write": 0},
+            "index": {"vectors": 7, "spaces": 1, "dead": 0, "bytes": 4096},
+            "embedder": "all-MiniLM-L6-v2", "embedder_faults": {"failed": 0, "late": 1},
+            "embedder_queue": 0, "embedder_stalled": False, "embedder_ms": 3.1, "last_faults": {},
+            "journal": {"dropped": 0, "faults": 0}, "upstreams": ["openai"],
+            "upstreams_failing": [], "disk": {"free": 10, "total": 20}, "replicas": [],
+        }  # fmt: skip
 
     def metrics(self) -> bytes:
         return b'# TYPE likewise_requests_total counter\nlikewise_requests_total{outcome="hit"} 3\n'
@@ -245,5 +296,7 @@ def entry(number: int, text: str, **fields: Any) -> dict[str, Any]:
     return {
         "entry": f"{number:032x}", "category": "default", "model": "gpt-4o-mini", "text": text,
         "stored": time.time() - 600, "expires": time.time() + 80000, "size": 1843,
-        "flagged": False, "tags": (), **fields,
+        "flagged": False, "tags": (), "owner": "o1", "dialect": "chat", "pinned": False,
+        "gone": time.time() + 90000, "used": time.time(), "hits": 2, "tokens_saved": 30,
+        "dollars_saved": 0.01, **fields,
     }  # fmt: skip

@@ -26,11 +26,28 @@ def test_an_act_tells_who_what_and_how_it_ended() -> None:
     ("query", "body", "told"),
     [
         (b"", b"", ""),
-        (b"overwrite=true&secret=s", b'{"a": 1}\n{"b": 2}', '{"overwrite": "true", "bytes": 17}'),
+        (
+            b"overwrite=true&secret=s",
+            b'{"a": 1}\n{"b": 2}',
+            '{"overwrite": "true", "secret": "(hidden)", "bytes": 17}',
+        ),
         (b"", b"entry=e1&csrf=abc", '{"entry": "e1"}'),
-        (b"", b"token=hunter2&next=%2F", '{"next": "/"}'),
-        (b"", b'{"text": "policy: {}", "revision": "r1"}', '{"revision": "r1"}'),
-        (b"", b'{"credential": "sk-1", "note": "\xc3\xbc"}', '{"note": "ü"}'),
+        (b"", b"token=hunter2&next=%2F", '{"token": "(hidden)", "next": "/"}'),
+        (
+            b"",
+            b'{"text": "policy: {}", "revision": "r1"}',
+            '{"text": "(hidden)", "revision": "r1"}',
+        ),
+        (
+            b"",
+            b'{"credential": "sk-1", "note": "\xc3\xbc"}',
+            '{"credential": "(hidden)", "note": "ü"}',
+        ),
+        (
+            b"",
+            b'{"selection": {"user": "alice", "tag": "x"}}',
+            '{"selection": {"user": "(hidden)", "tag": "x"}}',
+        ),
         (b"", b"[1]", '{"bytes": 3}'),
         (b"", b"\xff\x00", '{"bytes": 2}'),
         (b"a=b", b"nonsense", '{"a": "b", "bytes": 8}'),

@@ -20,7 +20,8 @@ PAGES = ["/", "/decisions", "/entries", "/entries/purge", "/explain", "/policy",
 FACTS = ["/api/overview", "/api/categories", "/api/decisions", "/api/entries", "/api/policy",
          "/api/labels", "/api/learned", "/api/learned/labels", "/api/health", "/api/openapi.json",
          "/api/categories/code/similarities", "/api/policy/text", "/api/policy/editions",
-         "/api/policy/editions/1", "/api/review", "/api/audit", "/metrics"]  # fmt: skip
+         "/api/policy/editions/1", "/api/review", "/api/audit",
+         "/api/entries/asides", "/metrics"]  # fmt: skip
 MUTATIONS = [
     ("POST", "/api/entries/purge"),
     ("POST", "/api/entries/import"),
@@ -36,6 +37,9 @@ MUTATIONS = [
     ("POST", "/api/learned/forget"),
     ("POST", "/api/explain"),
     ("DELETE", f"/api/entries/{ENTRY}"),
+    ("PATCH", f"/api/entries/{ENTRY}"),
+    ("POST", f"/api/entries/asides/{'0' * 16}/undo"),
+    ("DELETE", f"/api/entries/asides/{'0' * 16}"),
     ("POST", "/entries/purge"),
     ("POST", f"/entries/{ENTRY}/delete"),
     ("POST", "/decisions/5/judge"),
@@ -136,7 +140,7 @@ def test_own_host_names(program: TestClient, host: str) -> None:
 def test_every_mutation_is_listed_here(app: FastAPI) -> None:
     """The lists in this file cover all routes that change something."""
     mutating = {
-        (m, p.format(entry=ENTRY, decision=5, category="code", edition=1))
+        (m, p.format(entry=ENTRY, decision=5, category="code", edition=1, aside="0" * 16))
         for m, p in routes(app)
         if m not in {"GET", "HEAD"}
     }

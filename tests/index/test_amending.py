@@ -71,6 +71,10 @@ async def stored(bodies: MemoryBodies, entry: str) -> Facts:
         (Change(encoder=KNOWN.embedding), {}),
         (Change(label=(float("nan"), True)), {}),
         (Change(label=(float("inf"), True)), {}),
+        (Change(pinned=True), {"pinned": True}),
+        (Change(expires=KNOWN.expires + 50),
+         {"expires": KNOWN.expires + 50, "gone": KNOWN.gone + 50}),
+        (Change(99.9, pinned=True, expires=1.0), {}),
     ],
 )  # fmt: skip
 def test_a_change_touches_what_it_names(change: Change, expected: dict[str, Any]) -> None:
@@ -91,6 +95,7 @@ def test_labels_are_bounded() -> None:
     ("change", "same"),
     [
         ({"group": GROUP, "flagged": True, "labels": ((0.1, True),)}, True),
+        ({"pinned": True, "expires": 1.0, "gone": 2.0}, True),
         ({"stored": 100.5}, False),
         ({"text": "another"}, False),
         ({}, True),

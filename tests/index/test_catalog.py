@@ -135,6 +135,15 @@ def test_what_eviction_weighs(catalog: Catalog) -> None:
     assert catalog.worst(Bounds(1, 10**9, {}), Rule.LRU) == [(A, 100.0)]
 
 
+def test_eviction_knows_what_is_pinned(catalog: Catalog) -> None:
+    """And no longer once it is not."""
+    catalog.hold(made(A, pinned=True))
+    catalog.hold(made(B))
+    assert catalog.held()[1].pinned.tolist() == [True, False]
+    catalog.hold(made(A))
+    assert catalog.held()[1].pinned.tolist() == [False, False]
+
+
 def test_facts_at_hand_are_those_held(catalog: Catalog) -> None:
     """Read again, facts are the very same object until they change."""
     catalog.hold(made(A))

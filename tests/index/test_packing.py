@@ -43,6 +43,7 @@ FULL = replace(
     before=(Turn("user", text="What is Rome?"), answered("A city."), Turn("tool", "x", "y", 3)),
     said=answered("Eight minutes."),
     user="d" * 32,
+    pinned=True,
 )
 KINDS = {7: Kind.of(PLAIN), 8: Kind.of(FULL)}
 

@@ -73,6 +73,20 @@ def test_removed_is_not_found() -> None:
     assert (names(spaces, "one", rows[0]), spaces.within("two"), len(spaces)) == (["b"], None, 1)
 
 
+def test_what_the_spaces_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors in all; what was removed lies in the lists of a large space until it grows again."""
+    monkeypatch.setattr("index.space.FLAT_MOST", 10)
+    spaces, rows = made(), drawn(40)
+    entries = [called(chr(ord("a") + n % 26) + str(n // 26)) for n in range(40)]
+    spaces.put_many(entries, "one", rows)
+    assert (spaces.searched, spaces.dead) == (40, 0)
+    for space in spaces.crowded():
+        space.grow()
+    spaces.remove(entries[:3])
+    assert spaces.searched == 37
+    assert spaces.nbytes > 40 * rows.shape[1]
+
+
 def test_an_entry_beyond_the_reserve_is_unknown_until_put() -> None:
     """An entry that is registered beyond the rows, and has no vector, can be removed and put."""
     register = Register()

@@ -81,6 +81,8 @@ def test_what_is_asked_of_all() -> None:
     assert table.gone(299.0) == []
     assert table.gone(302.0) == [0, 2]
     assert table.grouped() == [3]
+    table.put(4, made(4, cost_ms=4.0, pinned=True))
+    assert table.column("pinned", table.filled()).tolist() == [False, False, False, True]
     assert table.filled().tolist() == [0, 2, 3, 4]
     assert table.column("cost", table.filled()).tolist() == [0.0, 2.0, 3.0, 4.0]
 

@@ -27,6 +27,7 @@ class Row(NamedTuple):
     hits: int = 0
     cost: float = 0.0
     owner: str = "k"
+    pinned: bool = False
 
 
 def evicted(rows: Sequence[Row], bounds: Bounds, rule: Rule = Rule.LRU) -> list[str]:
@@ -40,6 +41,7 @@ def evicted(rows: Sequence[Row], bounds: Bounds, rule: Rule = Rule.LRU) -> list[
         np.array([row.cost for row in rows], np.float64),
         np.array([categories.index(row.category) for row in rows], np.int64),
         np.array([owners.index(row.owner) for row in rows], np.int64),
+        np.array([row.pinned for row in rows], bool),
         categories,
         owners,
     )
@@ -94,6 +96,22 @@ def test_no_owner_takes_it_all() -> None:
 def test_large_bounds_leave_room() -> None:
     """Over a large bound a little more goes than needed, so that the next insert is free."""
     assert len(evicted(held(1001), Bounds(1000, PLENTY, {}))) == 21
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        (Bounds(3, PLENTY, {}), ["a1", "a3"]),
+        (Bounds(PLENTY, 30, {}), ["a1", "a3", "a4"]),
+        (Bounds(PLENTY, PLENTY, {"a": 4}), ["a1"]),
+        (Bounds(PLENTY, PLENTY, {}, each=4), ["a1"]),
+        (Bounds(0, 0, {"a": 0}), ["a1", "a3", "a4"]),
+    ],
+)
+def test_what_is_pinned_stays(bounds: Bounds, expected: list[str]) -> None:
+    """It counts, and others make the room, however much more valuable they are."""
+    some = [row._replace(pinned=n in (0, 2)) for n, row in enumerate(held(5))]
+    assert evicted(some, bounds) == expected
 
 
 def test_nothing_held_is_nothing_to_evict() -> None:

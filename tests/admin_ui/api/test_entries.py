@@ -129,3 +129,64 @@ def test_warm_refuses(program: TestClient, console: FakeConsole, body: dict[str,
     """What is no pair, or says no model, is not asked."""
     assert program.post("/api/entries/warm", json=body).status_code == 422
     assert console.asked == []
+
+
+def test_an_order_and_a_meaning_reach_the_console(
+    program: TestClient, console: FakeConsole
+) -> None:
+    """Page by page; an order that is none is refused."""
+    console.kept = [entry(1, "a"), entry(2, "b", similarity=0.9)]
+    told = program.get("/api/entries?sort=hits&offset=1&meaning=why&pinned=true").json()
+    assert console.order == ("hits", 1, "why")
+    assert console.asked == [Selection(pinned=True)]
+    assert [one["similarity"] for one in told["entries"]] == [0.9]
+    for query in ("sort=best", "offset=-1", "offset=100001", f"meaning={'x' * 4001}"):
+        assert program.get(f"/api/entries?{query}").status_code == 422
+
+
+def test_one_entry(program: TestClient, console: FakeConsole) -> None:
+    """With its answer; without it, 404; what is no id is refused."""
+    console.kept = [entry(1, "a cat")]
+    told = program.get(f"/api/entries/{1:032x}").json()
+    assert (told["text"], told["answer"], told["hits"]) == ("a cat", "Because.", 2)
+    assert program.get(f"/api/entries/{2:032x}").status_code == 404
+    assert program.get("/api/entries/x").status_code == 422
+
+
+def test_amending_an_entry(program: TestClient, console: FakeConsole) -> None:
+    """How long it lives, and whether it may be evicted."""
+    console.kept = [entry(1, "a")]
+    body = {"ttl": 60, "pinned": True}
+    assert program.patch(f"/api/entries/{1:032x}", json=body).json()["entry"] == f"{1:032x}"
+    assert program.patch(f"/api/entries/{2:032x}", json=body).status_code == 404
+    assert console.asked == [(f"{1:032x}", 60.0, True), (f"{2:032x}", 60.0, True)]
+    for wrong in ({"ttl": 0}, {"ttl": -1}, {"ttl": 1e12}, {"pinned": 2}, {"text": "x"}):
+        assert program.patch(f"/api/entries/{1:032x}", json=wrong).status_code == 422
+
+
+def test_a_purge_that_can_be_undone(program: TestClient, console: FakeConsole) -> None:
+    """Until a minute is over; what is purged by end user is gone at once."""
+    console.kept = [entry(1, "a", category="code"), entry(2, "b")]
+    body = {"selection": {"category": "code"}, "dry_run": False, "undo": True}
+    told = program.post("/api/entries/purge", json=body).json()
+    assert (told["removed"], told["aside"]["until"]) == (1, 65.0)
+    name = told["aside"]["id"]
+    assert program.get("/api/entries/asides").json()["asides"] == [told["aside"]]
+    undone = program.post(f"/api/entries/asides/{name}/undo")
+    assert undone.json() == {"restored": 2, "renewed": 1}
+    assert program.delete(f"/api/entries/asides/{name}").json() == {"let_go": True}
+    other = "f" * 16
+    assert program.post(f"/api/entries/asides/{other}/undo").status_code == 404
+    assert program.delete(f"/api/entries/asides/{other}").status_code == 404
+    console.crowded = True
+    assert program.post("/api/entries/purge", json=body).status_code == 409
+    body["selection"] = {"user": "alice"}
+    assert program.post("/api/entries/purge", json=body).status_code == 422
+
+
+def test_a_dry_run_sets_nothing_aside(program: TestClient, console: FakeConsole) -> None:
+    """It only counts."""
+    console.kept = [entry(1, "a")]
+    told = program.post("/api/entries/purge", json={"selection": {}, "undo": True}).json()
+    assert told == {"removed": 1, "dry_run": True}
+    assert console.aside is None

@@ -45,4 +45,5 @@ def test_metrics(program: TestClient, console: FakeConsole) -> None:
 
 def test_health(program: TestClient) -> None:
     """The state of the parts, as the console gives it."""
-    assert program.get("/api/health").json()["store"]["state"] == "ok"
+    told = program.get("/api/health").json()
+    assert (told["store"], told["index"]["vectors"]) == ("sqlite:./likewise.db", 7)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     ("path", "words"),
     [
         ("/policy", ("defaults.ttl", "86400")),
-        ("/health", ("store.state", "ok", "0.4")),
+        ("/health", ("index.vectors", "all-MiniLM-L6-v2", "3.1")),
         ("/api", ("/api/decisions/stream", "Forget one entry")),
     ],
 )
