@@ -131,14 +131,31 @@ class Engine:
         finally:
             self._settle(trail)
 
+    def repeat(self, ask: Ask, send: Callable[[Ready, bytes], bool]) -> bool:
+        """Answer a byte-identical repeat without waiting for anything; False when `send` cannot
+        take it whole, or when it is no such repeat after all."""
+        if ask.query.directives.session is not None or self.refusals.stands(ask.query):
+            return False
+        at = self.clock()
+        hit = ask.again(self.rules, self.memory, at)
+        if hit is None:
+            return False
+        began, number = time.perf_counter(), self.ids()
+        if not send(hit.ready, hit.ready.own(Reason.EXACT, 1.0, hit.facts, number, at)):
+            return False
+        self._repeated(hit, number, at, began)
+        return True
+
     async def _repeat(self, hit: Repeat, number: int, at: float, caller: Caller) -> None:
         """Answer a byte-identical repeat as it was answered before."""
         began = time.perf_counter()
-        facts, ready = hit.facts, hit.ready
-        own = ready.own(Reason.EXACT, 1.0, facts, number, at)
-        if not caller.at_once(ready, own):
-            await caller.serve(ready, own)
-        self._count_hit(facts, at)
+        own = hit.ready.own(Reason.EXACT, 1.0, hit.facts, number, at)
+        if not caller.at_once(hit.ready, own):
+            await caller.serve(hit.ready, own)
+        self._repeated(hit, number, at, began)
+
+    def _repeated(self, hit: Repeat, number: int, at: float, began: float) -> None:
+        self._count_hit(hit.facts, at)
         seconds = time.perf_counter() - began
         row = hit.decision(number, at, seconds)
         self.meters.observe(row.outcome, row.reason, row.category, seconds)

@@ -20,11 +20,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 if TYPE_CHECKING:
     import asyncio
     from collections import deque
+    from collections.abc import Callable
 
 # Where the connection is in reading a message. Plain integers: compared on every read.
 # The scope key of a way to send a whole answer at once. uvicorn checks each header by two regular
 # expressions and writes twice, which costs more than an exact hit's own work.
 WHOLE: Final = "likewise.whole"
+# Of a body up to this size a client does not make us wait for parts.
+_SHORT = 16_384
 
 _IDLE: Final = 0
 _HEAD: Final = 1
@@ -215,6 +218,11 @@ class _UntilClose(int):
         return self
 
 
+def _never(_scope: Any, _body: bytearray) -> bool:
+    """Of an application that answers by tasks only."""
+    return False
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """Use through `guarded(limits, sweep)`, which fills in the class attributes."""
 
@@ -240,6 +248,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self._coding: bytes | None = None
         self._offered = False  # another protocol, by an Upgrade header
 
+        # An application of ours may answer what is here in full without a task of its own.
+        self._at_once: Callable[[Any, bytearray], bool] = getattr(self.app, "at_once", _never)
+        self._reading = False
+        self._held: tuple[RequestResponseCycle, Any] | None = None
+
         self._body_bytes = 0
         self._body_seen = 0  # `_body_bytes` at the latest round
         self._progressed = self._since  # when the body last grew
@@ -258,6 +271,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._phase == _SHUT:
             return
         self._incoming = size = len(data)
+        self._reading = True
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
@@ -266,9 +280,34 @@ class GuardedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError as fault:
             self._refuse(_reason(fault))
             return
+        finally:
+            self._reading = False
+            if self._held is not None:
+                self._start(*self._held)
         self._head_bytes += size
         if self._phase == _HEAD and self._head_bytes > self.limits.headers:
             self._refuse(self._oversized_head())
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        # There may be more of this request to come in the same read.
+        if self._reading and self._at_once is not _never:
+            self._held = cycle, app
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _start(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Have it answered: at once where that can be, else by a task."""
+        ours = app is self.app
+        if ours and cycle.more_body and self._is_short(cycle):
+            return  # many clients send head and body in two writes
+        self._held = None
+        if not (ours and not cycle.more_body and self._at_once(cycle.scope, cycle.body)):
+            super()._start_asgi_task(cycle, app)
+
+    def _is_short(self, cycle: RequestResponseCycle) -> bool:
+        """Whether the rest of the body is a matter of one more read."""
+        length = self._length
+        return length is not None and int(length) <= _SHORT and not cycle.waiting_for_100_continue
 
     def _decline_upgrade(self, rest: bytes) -> None:
         """Read the request once more as plain HTTP/1.1, body and all, without the offer.

@@ -128,6 +128,23 @@ class DataPort:
         else:
             await self._pass_through(scope, receive, send)
 
+    def at_once(self, scope: Scope, body: bytes | bytearray) -> bool:
+        """Answer a byte-identical repeat, here in full, without a task of its own; whether it did.
+
+        What comes by another way than memory's, or may not, is left to be called as usual.
+        """
+        if self._cors and self._cors.allowed(scope["headers"]) is not None:
+            return False
+        whole = scope[WHOLE]
+        try:
+            ask = self._memo.get(_key(scope, _seen(scope), bytes(body)))
+            if ask is None or not ask.settled_under(self._engine.rules):
+                return False
+            return self._engine.repeat(ask, lambda ready, own: whole(_joined(ready, own)))
+        except Exception:
+            LOG.exception("answering a repeat failed")
+            return False
+
     def _marked(self, origin: bytes, scope: Scope, send: Send) -> Send:
         """`send` for a page of another site: each answer says that the page may read it."""
         scope.pop(WHOLE, None)
@@ -179,12 +196,8 @@ class DataPort:
 
     def _ask(self, dialect: Dialect, deployment: str, scope: Scope, body: bytes) -> Ask:
         """The request as the engine takes it; byte-identical repeats share one."""
-        seen = [
-            line
-            for line in scope["headers"]
-            if (name := line[0]) not in _PLAIN and (name in _KNOWN or _matters(name))
-        ]
-        key = (scope["path"], scope["query_string"], *seen, body)
+        seen = _seen(scope)
+        key = _key(scope, seen, body)
         ask = self._memo.get(key)
         if ask is not None and ask.settled_under(self._engine.rules):
             self._memo.move_to_end(key)
@@ -411,7 +424,7 @@ class _Caller:
         if self._whole is None or len(ready.body) > _SLICE:
             return False
         self.started = self.done = True
-        return self._whole(b"%b%b\r\n%b" % (ready.head, own, ready.body))
+        return self._whole(_joined(ready, own))
 
     async def serve(self, ready: Ready, own: bytes) -> None:
         await self.reply(200, self._lines(ready, own), ready.body)
@@ -567,6 +580,25 @@ def _refuse_loop(headers: Any) -> None:
         if name == b"via" and b"likewise" in value:
             said = "This request has been through Likewise already: an upstream points back at it."
             raise _Refused(508, "loop_detected", said)
+
+
+def _seen(scope: Scope) -> Headers:
+    """The header lines that may matter to anybody."""
+    return [
+        line
+        for line in scope["headers"]
+        if (name := line[0]) not in _PLAIN and (name in _KNOWN or _matters(name))
+    ]
+
+
+def _key(scope: Scope, seen: Headers, body: bytes) -> tuple[Any, ...]:
+    """All of a request that its reading depends on."""
+    return (scope["path"], scope["query_string"], *seen, body)
+
+
+def _joined(ready: Ready, own: bytes) -> bytes:
+    """A whole answer as it goes over the wire."""
+    return b"%b%b\r\n%b" % (ready.head, own, ready.body)
 
 
 def _matters(name: bytes) -> bool:

@@ -8,7 +8,7 @@ import select
 import socket
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvicorn
@@ -16,7 +16,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from proxy.protocol import Limits, Sweep
+from proxy.protocol import WHOLE, Limits, Sweep
 from tests.proxy.house import until
 from tests.proxy.wire import (
     Echo,
@@ -498,6 +498,77 @@ def test_half_open_connections_do_not_disturb_others(hasty: int) -> None:
             if slow.recv(65_536) == b"":
                 waiting.remove(slow)
                 slow.close()
+
+
+class Quick(Echo):
+    """Knows one body, and answers it without being called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known = 0
+
+    def at_once(self, scope: Any, body: bytearray) -> bool:
+        if body != b"known":
+            return False
+        self.known += 1
+        return bool(scope[WHOLE](b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nKNOWN"))
+
+
+KNOWN = post(b"Content-Length: 5\r\n", b"known")
+OTHER = post(b"Content-Length: 5\r\n", b"other")
+
+
+@pytest.mark.parametrize(
+    ("sent", "bodies", "known"),
+    [
+        (KNOWN, [b"KNOWN"], 1),
+        (OTHER, [b"other"], 0),
+        (KNOWN + OTHER, [b"KNOWN", b"other"], 1),
+        (OTHER + KNOWN + OTHER, [b"other", b"known", b"other"], 0),
+    ],
+)
+def test_what_is_answered_at_once_keeps_the_order(
+    sent: bytes, bodies: list[bytes], known: int
+) -> None:
+    """A request that is here in full may be answered in the read; behind others it waits."""
+    quick = Quick()
+    with listening(quick) as port:
+        received = exchange(port, sent + post(CLOSE))
+    assert re.findall(rb"\r\n\r\n(\w{5})", received)[: len(bodies)] == bodies
+    assert quick.known == known
+
+
+def test_a_short_body_is_waited_for_and_others_are_the_applications() -> None:
+    """Head and body in two writes are answered at once too; not so what is long or asks first."""
+    quick = Quick()
+    long = post(b"Content-Length: 20000\r\n", b"x" * 20_000)
+    with listening(quick) as port, connect(port, KNOWN[:-2]) as client:
+        time.sleep(0.1)
+        client.sendall(KNOWN[-2:])
+        assert read_answer(client) == (200, b"KNOWN")
+        client.sendall(long[:-2])
+        time.sleep(0.1)
+        client.sendall(long[-2:])
+        assert read_answer(client) == (200, b"x" * 20_000)
+        client.sendall(post(b"Content-Length: 5\r\nExpect: 100-continue\r\n"))
+        assert client.recv(100).startswith(b"HTTP/1.1 100 ")
+        client.sendall(b"known")
+        assert read_answer(client) == (200, b"known")
+    assert quick.known == 1
+
+
+def test_a_short_body_that_never_comes_times_out() -> None:
+    """Whoever holds back the rest of a body is told so, though nothing was started for it."""
+    with listening(Quick(), SHORT) as port:
+        assert status(exchange(port, KNOWN[:-2])) == 408
+
+
+def test_a_refusal_behind_what_was_answered_at_once() -> None:
+    """What follows in the same read is refused after the answer, which is whole."""
+    with listening(Quick()) as port:
+        received = exchange(port, KNOWN + b"nonsense\r\n\r\n")
+    assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"200", b"400"]
+    assert b"KNOWN" in received
 
 
 def test_sweep_is_seldom() -> None:
