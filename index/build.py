@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index.embedders import onnx
 from index.errors import SetupError
+from index.keys import SEALED, read
 from index.stores import link
 from index.stores.redis import RedisBodies
 from index.stores.sqlite import SqliteBodies
@@ -14,6 +17,7 @@ from index.stores.sqlite import SqliteBodies
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from index.cipher import Cipher
     from index.embedders.weights import Progress
     from index.ports import Bodies, Embedder, Notes
 
@@ -42,6 +46,51 @@ def bodies(url: str, *, clock: Callable[[], float]) -> Bodies:
     if scheme in link.SCHEMES:
         return RedisBodies.open(url, clock=clock)
     raise SetupError(f"store.url: {scheme}: is not known; use sqlite:PATH or redis://HOST:PORT/DB")
+
+
+async def opened(url: str, *, clock: Callable[[], float], keys: str | None) -> Store:
+    """The store, tried and ready: encrypted where there are `keys` (`LIKEWISE_STORE_KEY`).
+
+    Raises `StoreError` or `SetupError` with the next step.
+    """
+    store = await asyncio.to_thread(bodies, url, clock=clock)
+    try:
+        await store.check()
+        cipher = await _protected(store, keys)
+    except BaseException:
+        await store.close()
+        raise
+    return Store(store, cipher)
+
+
+async def _protected(store: Bodies, keys: str | None) -> Cipher | None:
+    if keys is None:
+        if await store.get(SEALED) is not None:
+            raise SetupError(
+                "store.encrypt: this store is encrypted; set encrypt: aes-gcm and "
+                "LIKEWISE_STORE_KEY, or name another store"
+            )
+        return None
+    from index import cipher  # noqa: PLC0415 - the library takes a while, and is seldom wanted
+
+    made = cipher.Cipher(read(keys))
+    await cipher.protect(store, made)
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A store in use, and what encrypts it."""
+
+    bodies: Bodies
+    cipher: Cipher | None
+
+    async def secret(self, name: str, value: bytes) -> bytes:
+        """Keep `value` under `name` if nothing is there yet, in an encrypted store as all else is;
+        return what stands."""
+        if self.cipher is None:
+            return await self.bodies.settle(name, value)
+        return await self.cipher.settle(self.bodies, name, value)
 
 
 def notes(store: Bodies) -> Notes | None:

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
 import orjson
 
 from index.errors import StoreError
-from index.ports import Record
+from index.ports import Record, Revised, Sealed
 from policies.values import Facts, Turn
 
 if TYPE_CHECKING:
@@ -31,14 +31,6 @@ VERSION = 1
 _HEAD = struct.Struct("<BI")
 _PARTS = struct.Struct("<II")
 _JSON_AT = _HEAD.size + _PARTS.size
-
-
-class Sealed(NamedTuple):
-    """A record's three columns. `vector` is None for an entry that is matched exactly only."""
-
-    facts: bytes
-    vector: bytes | None
-    body: bytes
 
 
 def seal(record: Record) -> Sealed:
@@ -76,14 +68,6 @@ def unseal_facts(entry: str, facts: bytes, vector: bytes | None) -> Record | Non
     if known is None or crc32(vector or b"") != _PARTS.unpack_from(facts, _HEAD.size)[1]:
         return None
     return Record(known, b"", None if vector is None else unpack_vector(vector))
-
-
-class Revised(NamedTuple):
-    """Facts after a change, and the columns that say so; `vector` is None where it stays."""
-
-    known: Facts
-    facts: bytes
-    vector: bytes | None = None
 
 
 def revised(

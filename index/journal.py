@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from index import database, erasing, rollups
 from index.errors import NoRoomError, StoreError
 from index.sifting import COLUMNS, Sifted, decision, sift
-from policies.record import Comparison, Decision, Filter
+from policies.record import Comparison, Decision, Filter, wordless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -122,16 +122,18 @@ class Journal:
 
     `dropped` counts decisions that were lost: a queue that ran over, or a row that no column takes.
     `faults` counts failed attempts to write; their rows stay queued. `missing` says why there is no
-    file as yet, where the disk has no room for one.
+    file as yet, where the disk has no room for one. Without `texts` what callers said is in the
+    newest thousand only, in RAM.
     """
 
-    def __init__(self, path: Path, *, keep: int, queue: int) -> None:
+    def __init__(self, path: Path, *, keep: int, queue: int, texts: bool) -> None:
         self.path = path
         self.missing = ""
         self.dropped = 0
         self.faults = 0
         self._listeners: tuple[Callable[[Decision], None], ...] = ()
         self._keep = keep
+        self._texts = texts
         self._bound = queue
         self._queue: deque[Decision] = deque(maxlen=queue)
         self._ring: deque[Decision] = deque(maxlen=RING)
@@ -148,12 +150,14 @@ class Journal:
         self._thread = threading.Thread(target=self._run, name="likewise-journal", daemon=True)
 
     @classmethod
-    def open(cls, path: Path, *, keep: int = 1_000_000, queue: int = QUEUE) -> Journal:
-        """Keep the newest `keep` decisions on disk.
+    def open(
+        cls, path: Path, *, keep: int = 1_000_000, queue: int = QUEUE, texts: bool = True
+    ) -> Journal:
+        """Keep the newest `keep` decisions on disk, with or without texts.
 
         Raise `StoreError` when there can be no file. A disk without room is tried again and again.
         """
-        made = cls(path.absolute(), keep=keep, queue=queue)
+        made = cls(path.absolute(), keep=keep, queue=queue, texts=texts)
         try:
             made._connect()
         except NoRoomError as fault:
@@ -192,7 +196,8 @@ class Journal:
         """List those that fit, newest first, with an id below `before` where given."""
         await self.flush()
         below = _MAX_ID if before is None else before
-        return await self._ask(lambda db: sift(db, wanted, below, limit))
+        sifted = await self._ask(lambda db: sift(db, wanted, below, limit))
+        return sifted._replace(rows=self._worded(sifted.rows))
 
     async def recent(self, limit: int, before: int | None = None) -> list[Decision]:
         """List the newest first, those with an id below `before` where given."""
@@ -202,7 +207,7 @@ class Journal:
             return sorted(held, key=_id, reverse=True)[: max(0, limit)]
         await self.flush()
         rows = await self._ask(lambda db: db.execute(_RECENT, (below, limit)).fetchall())
-        return [decision(row) for row in rows]
+        return self._worded([decision(row) for row in rows])
 
     async def get(self, id: int) -> Decision | None:  # noqa: A002 - the column's name
         held = next((decision for decision in self._ring if decision.id == id), None)
@@ -266,6 +271,13 @@ class Journal:
         held = [erasing.fresh(row, user, erased) for row in self._ring]
         self._ring = deque((row for row in held if row is not None), maxlen=RING)
         return await asyncio.to_thread(self._erase, user, erased)
+
+    def _worded(self, rows: list[Decision]) -> list[Decision]:
+        """The rows with their texts, where these are in RAM alone."""
+        if self._texts:
+            return rows
+        held = {row.id: row for row in self._ring}
+        return [held.get(row.id, row) for row in rows]
 
     async def flush(self) -> None:
         """Return when what was recorded so far is written, or could not be."""
@@ -349,7 +361,8 @@ class Journal:
         rows: list[Decision] = []
         while self._queue and len(rows) < BATCH:
             # The request path may push an old one out between these two lines, never the last.
-            rows.append(self._queue.popleft())
+            row = self._queue.popleft()
+            rows.append(row if self._texts else wordless(row))
         return rows
 
     def _put_back(self, rows: list[Decision]) -> None:
@@ -414,6 +427,7 @@ class Journal:
         return True
 
     def _rule(self, verdict: Verdict) -> Verdict:
+        verdict = verdict if self._texts else verdict._replace(note="")
         with self._writing:
             try:
                 self._writer.execute(_RULE, verdict)

@@ -67,13 +67,53 @@ class Revision(NamedTuple):
     number: int
 
 
+class Sealed(NamedTuple):
+    """A record's three columns. `vector` is None for an entry that is matched exactly only."""
+
+    facts: bytes
+    vector: bytes | None
+    body: bytes
+
+
+class Revised(NamedTuple):
+    """Facts after a change, and the columns that say so; `vector` is None where it stays."""
+
+    known: Facts
+    facts: bytes
+    vector: bytes | None = None
+
+
+class Codec(Protocol):
+    """A record as the columns that a store writes, and back; `index.codec` is one."""
+
+    def seal(self, record: Record) -> Sealed:
+        """Raise `StoreError` for facts that cannot be written."""
+
+    def unseal(self, entry: str, sealed: Sealed) -> Record | None:
+        """The record, or None unless every byte is what was written under `entry`."""
+
+    def unseal_facts(self, entry: str, facts: bytes, vector: bytes | None) -> Record | None:
+        """The record with its body left out (empty), or None as for `unseal`."""
+
+    def revised(
+        self,
+        entry: str,
+        facts: bytes,
+        change: Callable[[Facts], Facts],
+        vector: Vector | None = None,
+    ) -> Revised | None:
+        """What becomes of a record by a change, beside the same body; `vector` comes with it."""
+
+
 class Bodies(Protocol):
     """Where entries live. Every method raises `StoreError` when the engine fails.
 
     `shared` says that other processes write here too, so nothing may be answered from a copy.
+    `codec` is how records are written and read; nothing is written before it is set.
     """
 
     shared: bool
+    codec: Codec
 
     async def read(self, entry: str) -> Record | None:
         """The record, or None when absent, damaged or past its `gone` time."""

@@ -56,6 +56,11 @@ class Decision(NamedTuple):
     user: str = ""
 
 
+def wordless(row: Decision) -> Decision:
+    """The row without what callers said, and without what is quoted of it."""
+    return row._replace(prompt="", matched="", seen="", evidence="")
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Which decisions. Every field given narrows it: `owner` is the digest of who asked, `least`

@@ -169,11 +169,12 @@ async def _engine(
     index = settings.index
     room = min(index.max_entries + index.max_entries // ROOM_SHARE, ROOM_MOST)
     home = build.home(settings.store_url)
-    snapshot = home / "index.snapshot"
+    # A snapshot holds texts in clear, so an encrypted store goes without.
+    snapshot = home / "index.snapshot" if settings.keys is None else None
     memory = Memory(embedder, store.bodies, storage=index.storage, reserve=room, snapshot=snapshot)
     memory.loading.begin()
     stack.push_async_callback(memory.close)
-    journal = Journal.open(home / "journal.db")
+    journal = Journal.open(home / "journal.db", texts=settings.keys is None)
     stack.push_async_callback(journal.close)
     upstreams = Upstreams(settings.upstreams)
     await upstreams.start()

@@ -44,18 +44,13 @@ def _house() -> tuple[bool, str]:
 async def _store(settings: Settings) -> tuple[bool, str]:
     shown = settings.store_url.rpartition("@")[2]
     try:
-        bodies = build.bodies(settings.store_url, clock=time.time)
+        store = await build.opened(settings.store_url, clock=time.time, keys=settings.keys)
     except MemoryFault as fault:
         return False, str(fault)
-    try:
-        await bodies.check()
-    except MemoryFault as fault:
-        return False, str(fault)
-    else:
-        warned = bodies.warnings() if isinstance(bodies, RedisBodies) else []
-        return True, "; ".join([f"store {shown}", *warned])
-    finally:
-        await bodies.close()
+    bodies = store.bodies
+    warned = bodies.warnings() if isinstance(bodies, RedisBodies) else []
+    await bodies.close()
+    return True, "; ".join([f"store {shown}", *warned])
 
 
 def _embedder(settings: Settings, progress: Progress) -> Iterator[tuple[bool, str]]:

@@ -6,7 +6,6 @@ under a secret of that time alone, so that nothing of it is found under the stor
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import time
@@ -39,15 +38,14 @@ class Opened:
 
 async def opened(settings: Settings) -> Opened:
     """The store of these settings, seen to work. Raises `StoreError` or `SetupError`."""
-    bodies = await asyncio.to_thread(build.bodies, settings.store_url, clock=time.time)
+    store = await build.opened(settings.store_url, clock=time.time, keys=settings.keys)
     try:
-        await bodies.check()
         given, made = settings.secret, os.urandom(32)
-        secret = given.reveal().encode() if given else await bodies.settle(SECRET_NAME, made)
+        secret = given.reveal().encode() if given else await store.secret(SECRET_NAME, made)
     except BaseException:
-        await bodies.close()
+        await store.bodies.close()
         raise
-    return Opened(bodies, secret)
+    return Opened(store.bodies, secret)
 
 
 async def opened_or_absent(settings: Settings) -> Opened:

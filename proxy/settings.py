@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from index import keys
 from policies import languages
 from policies.checked import parse
 from policies.config import read_policy
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 FILE = "likewise.yaml"
 NO_FILE = "(no file)"
-SECRETS = ("LIKEWISE_ADMIN_TOKEN", "LIKEWISE_VIEWER_TOKEN", "LIKEWISE_SECRET")
+STORE_KEY = "LIKEWISE_STORE_KEY"
+SECRETS = ("LIKEWISE_ADMIN_TOKEN", "LIKEWISE_VIEWER_TOKEN", "LIKEWISE_SECRET", STORE_KEY)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -127,7 +129,15 @@ class Settings:
     admin_token: Secret | None = None
     viewer_token: Secret | None = None
     secret: Secret | None = None
+    store_key: Secret | None = None
     document: Document = field(default_factory=lambda: Document(""), repr=False)
+
+    @property
+    def keys(self) -> str | None:
+        """The keys under which the store is encrypted; None where it is not."""
+        if self.encrypt == "off" or self.store_key is None:
+            return None
+        return self.store_key.reveal()
 
     @property
     def watchable(self) -> str:
@@ -185,6 +195,7 @@ def load(
         admin_token=tokens.get("LIKEWISE_ADMIN_TOKEN"),
         viewer_token=tokens.get("LIKEWISE_VIEWER_TOKEN"),
         secret=tokens.get("LIKEWISE_SECRET"),
+        store_key=tokens.get(STORE_KEY),
         document=document,
     )
 
@@ -422,8 +433,7 @@ def _whole(
         )
         yield document.problem(("upstreams",) if document.value else (), said)
     if document.at(("store", "encrypt")) == "aes-gcm":
-        said = "this version cannot encrypt what it stores; put the store on an encrypted volume"
-        yield document.problem(("store", "encrypt"), said)
+        yield from _keyless(document, secrets.get(STORE_KEY))
     if not is_local(server.admin_host) and "LIKEWISE_ADMIN_TOKEN" not in secrets:
         said = (
             f"the admin port would be open to others on {server.admin_host}; set "
@@ -437,6 +447,18 @@ def _whole(
     if server.port and (server.host, server.port) == (server.admin_host, server.admin_port):
         said = f"the data port and the admin port are both {server.port}; change one"
         yield document.problem(("server", "admin", "port"), said)
+
+
+def _keyless(document: Document, given: Secret | None) -> Iterator[Problem]:
+    """What is wrong with the key of a store that is to be encrypted."""
+    if given is None:
+        said = f"needs {STORE_KEY} in the environment: make one with openssl rand -base64 32"
+        yield document.problem(("store", "encrypt"), said)
+        return
+    try:
+        keys.read(given.reveal())
+    except ValueError as error:
+        yield Problem(STORE_KEY, 0, "", str(error))
 
 
 def is_local(host: str) -> bool:

@@ -54,7 +54,8 @@ upstreams:
 ## Any sentence-transformers id or folder with `runtime: torch`.
 #embedding: {{model: all-MiniLM-L6-v2, runtime: onnx, precision: int8, threads: 1, renew: 100}}
 
-## sqlite:FILE, redis://, unix://, redis+cluster:// or redis+sentinel:// (rediss: TLS). encrypt: off | aes-gcm
+## sqlite:FILE, redis://, unix://, redis+cluster:// or redis+sentinel:// (rediss: TLS).
+## encrypt: off | aes-gcm, which needs LIKEWISE_STORE_KEY
 #store: {{url: "sqlite:./.likewise/likewise.db", encrypt: off}}
 
 ## storage: float32 | float16 | int8. eviction: lru | lfu | gdsf | lec

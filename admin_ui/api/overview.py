@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request
 from fastapi.responses import PlainTextResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from admin_ui.api.asking import Asked, routes
 from admin_ui.facts import Overview
@@ -45,6 +45,7 @@ class JournalState(BaseModel):
 
     dropped: int
     faults: int
+    missing: str
 
 
 class Disk(BaseModel):
@@ -69,7 +70,9 @@ class Health(BaseModel):
     state: str
     entries: int
     entry_bytes: int
+    entries_to_renew: int = Field(description="Read by another model, and to be embedded anew.")
     store: str
+    store_missing: str = Field(description="Why there is no store as yet; empty where there is.")
     store_faults: StoreFaults
     index: IndexState
     embedder: str

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from index import codec
 from index.errors import NoRoomError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from index.ports import Record, Revision
+    from index.ports import Codec, Record, Revision
     from policies.values import Facts, Vector
 
 
@@ -20,6 +21,7 @@ class AbsentBodies:
     shared = False
 
     def __init__(self, why: str) -> None:
+        self.codec: Codec = codec
         self.why = why
 
     async def read(self, entry: str) -> Record | None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from index.codec import Sealed, revised, seal, unseal, unseal_facts
+from index import codec
 from index.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from index.ports import Record, Revision
+    from index.ports import Codec, Record, Revision, Sealed
     from policies.values import Facts, Vector
 
 
@@ -24,6 +24,7 @@ class MemoryBodies:
     shared = False
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self.codec: Codec = codec
         self._clock = clock
         self._entries: dict[str, tuple[float, Sealed]] = {}
         self._settings: dict[str, bytes] = {}
@@ -36,11 +37,11 @@ class MemoryBodies:
         gone, sealed = self._entries.get(entry, (0.0, None))
         if sealed is None or gone <= self._clock():
             return None
-        return unseal(entry, sealed)
+        return self.codec.unseal(entry, sealed)
 
     async def write(self, record: Record) -> None:
         self._require_open()
-        self._entries[record.facts.entry] = (record.facts.gone, seal(record))
+        self._entries[record.facts.entry] = (record.facts.gone, self.codec.seal(record))
 
     async def amend(
         self, entry: str, change: Callable[[Facts], Facts], vector: Vector | None = None
@@ -49,7 +50,7 @@ class MemoryBodies:
         gone, sealed = self._entries.get(entry, (0.0, None))
         if sealed is None or gone <= self._clock():
             return None
-        new = revised(entry, sealed.facts, change, vector)
+        new = self.codec.revised(entry, sealed.facts, change, vector)
         if new is None:
             return None
         beside = sealed.vector if new.vector is None else new.vector
@@ -68,7 +69,7 @@ class MemoryBodies:
         self._require_open()
         for entry, (gone, sealed) in list(self._entries.items()):
             if gone > self._clock():
-                record = unseal_facts(entry, sealed.facts, sealed.vector)
+                record = self.codec.unseal_facts(entry, sealed.facts, sealed.vector)
                 if record is not None:
                     yield record
 

@@ -17,8 +17,9 @@ from redis.exceptions import ClusterDownError, MovedError, RedisClusterException
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from index.codec import Sealed, revised, seal, unseal, unseal_facts
+from index import codec
 from index.errors import SetupError, StoreError
+from index.ports import Sealed
 from index.stores import link
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from index.ports import Record, Revision
+    from index.ports import Codec, Record, Revision
     from policies.values import Facts, Vector
 
 T = TypeVar("T")
@@ -68,6 +69,7 @@ class RedisBodies:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.where = servers.where
+        self.codec: Codec = codec
         self._link = servers
         self._patience = servers.patience or READ_SECONDS
         self._reads = servers.reads
@@ -115,11 +117,11 @@ class RedisBodies:
             late.cancel()
         if facts is None or body is None:
             return None
-        record = unseal(entry, Sealed(facts, vector, body))
+        record = self.codec.unseal(entry, Sealed(facts, vector, body))
         return record if record is not None and record.facts.gone > self._clock() else None
 
     async def write(self, record: Record) -> None:
-        sealed = seal(record)
+        sealed = self.codec.seal(record)
         key = self._key(record.facts.entry)
         columns = {"facts": sealed.facts, "body": sealed.body}
         if sealed.vector is not None:
@@ -283,8 +285,10 @@ class RedisBodies:
         for _ in range(AMENDS):
             found = await self._writes.hmget(key, ["facts", "body"])
             known, body = cast("list[bytes | None]", found)
-            new = None if known is None or body is None else revised(entry, known, change, vector)
-            if known is None or new is None or new.known.gone <= self._clock():
+            if known is None or body is None:
+                return None
+            new = self.codec.revised(entry, known, change, vector)
+            if new is None or new.known.gone <= self._clock():
                 return None
             columns = {"facts": new.facts} | ({} if new.vector is None else {"vector": new.vector})
             if await self._link.swap(key, known, columns, int(new.known.gone * 1000)):
@@ -311,7 +315,7 @@ class RedisBodies:
             cursor, keys, rows = await self._change(partial(self._page, primary, cursor))
             for key, (facts, vector) in zip(keys, rows, strict=True):
                 entry = key[len(self._entry) :].decode("utf-8", "replace")
-                record = None if facts is None else unseal_facts(entry, facts, vector)
+                record = None if facts is None else self.codec.unseal_facts(entry, facts, vector)
                 if record is not None and record.facts.gone > self._clock():
                     yield record
             if not cursor:

@@ -19,16 +19,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from index import database
-from index.codec import Sealed, revised, seal, unseal, unseal_facts
+from index import codec, database
 from index.errors import NoRoomError, StoreError
-from index.ports import Revision
+from index.ports import Revision, Sealed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
-    from index.ports import Record
+    from index.ports import Codec, Record
     from policies.values import Facts, Vector
 
 T = TypeVar("T")
@@ -111,6 +110,7 @@ class SqliteBodies:
         clock: Callable[[], float],
     ) -> None:
         self.path = path
+        self.codec: Codec = codec
         self._lock = lock
         self._reader = reader
         self._clock = clock
@@ -132,12 +132,12 @@ class SqliteBodies:
 
     async def read(self, entry: str) -> Record | None:
         # All rows are fetched: a statement left half way would hold back the log's checkpoints.
-        for gone, facts, vector, body in self._select(_READ, (entry,)):
-            return unseal(entry, Sealed(facts, vector, body)) if gone > self._clock() else None
+        for gone, *columns in self._select(_READ, (entry,)):
+            return self.codec.unseal(entry, Sealed(*columns)) if gone > self._clock() else None
         return None
 
     async def write(self, record: Record) -> None:
-        sealed = seal(record)
+        sealed = self.codec.seal(record)
         row = (record.facts.entry, record.facts.gone, *sealed)
         await self._change(lambda db: db.execute(_WRITE, row), len(sealed.body))
 
@@ -146,7 +146,7 @@ class SqliteBodies:
     ) -> Facts | None:
         def amended(db: sqlite3.Connection) -> Facts | None:
             row = db.execute(_FACTS, (entry, self._clock())).fetchone()
-            new = None if row is None else revised(entry, bytes(row[0]), change, vector)
+            new = None if row is None else self.codec.revised(entry, bytes(row[0]), change, vector)
             if new is None:
                 return None
             db.execute(_REVISE, (new.facts, new.vector, new.known.gone, entry))
@@ -172,7 +172,7 @@ class SqliteBodies:
                 self._require_open()
                 page = await asyncio.to_thread(self._page, connection, last)
                 for _, entry, facts, vector in page:
-                    record = unseal_facts(entry, facts, vector)
+                    record = self.codec.unseal_facts(entry, facts, vector)
                     if record is not None:
                         yield record
                 if len(page) < PAGE:

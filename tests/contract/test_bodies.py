@@ -1,4 +1,5 @@
-"""What every store must do, asked of each: in memory, SQLite, a real Redis and a cluster."""
+"""What every store must do, asked of each: in memory, SQLite, a real Redis and a
+cluster, and once more with every column encrypted."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from index.cipher import Cipher, protect
 from index.errors import StoreError
 from index.ports import Record, Revision
 from index.stores.memory import MemoryBodies
@@ -107,11 +109,34 @@ async def _redis(
     await bodies.close()
 
 
-STORES = {"memory": memory, "sqlite": sqlite, "redis": redis, "cluster": cluster}
-REAL = [pytest.param(kind, marks=pytest.mark.redis) for kind in ("redis", "cluster")]
+@asynccontextmanager
+async def encrypted(bench: Bench, request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    async with sqlite(bench, request):
+        await protect(bench.bodies, Cipher([b"k" * 32]))
+        yield
 
 
-@pytest.fixture(params=["memory", "sqlite", *REAL])
+@asynccontextmanager
+async def encrypted_redis(bench: Bench, request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    async with redis(bench, request):
+        await protect(bench.bodies, Cipher([b"k" * 32]))
+        yield
+
+
+STORES = {
+    "memory": memory,
+    "sqlite": sqlite,
+    "encrypted": encrypted,
+    "redis": redis,
+    "encrypted_redis": encrypted_redis,
+    "cluster": cluster,
+}
+REAL = [
+    pytest.param(kind, marks=pytest.mark.redis) for kind in ("redis", "encrypted_redis", "cluster")
+]
+
+
+@pytest.fixture(params=["memory", "sqlite", "encrypted", *REAL])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     bench = Bench()
     # Asked for here, where a missing server skips the test instead of failing it.

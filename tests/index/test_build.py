@@ -75,3 +75,29 @@ def test_a_folder_without_a_model_is_no_embedder(tmp_path: Path) -> None:
     """A model folder that holds none is a fault with the next step, not a download."""
     with pytest.raises((SetupError, EmbedderError), match=tmp_path.name):
         build.embedder(str(tmp_path), runtime="onnx", precision="int8", threads=1)
+
+
+KEY, OTHER = "k" * 43 + "=", "o" * 43 + "="
+
+
+async def test_a_store_is_opened_as_it_was_written(tmp_path: Path) -> None:
+    """Encrypted or not: the other way is refused with the next step, and so is another key."""
+    url = f"sqlite:{tmp_path}/likewise.db"
+
+    async def opened(keys: str | None, path: str = url) -> build.Store:
+        return await build.opened(path, clock=time.time, keys=keys)
+
+    store = await opened(KEY)
+    assert await store.secret("secret", b"value") == b"value"
+    assert await store.bodies.get("secret") != b"value"
+    await store.bodies.close()
+    for keys, said in ((None, "is encrypted; set"), (OTHER, "not the key of this store")):
+        with pytest.raises(SetupError, match=said):
+            await opened(keys)
+    store = await opened(f"{OTHER},{KEY}")
+    assert await store.secret("secret", b"later") == b"value"
+    await store.bodies.close()
+    plain = await opened(None, f"sqlite:{tmp_path}/plain.db")
+    assert await plain.secret("secret", b"value") == b"value"
+    assert await plain.bodies.get("secret") == b"value"
+    await plain.bodies.close()

@@ -8,9 +8,9 @@ import numpy as np
 import orjson
 import pytest
 
-from index.codec import Sealed, revised, seal, unpack_vector, unseal, unseal_facts
+from index.codec import revised, seal, unpack_vector, unseal, unseal_facts
 from index.errors import StoreError
-from index.ports import Record
+from index.ports import Record, Sealed
 from policies.values import Facts, Turn
 
 ENTRY = "00112233445566778899aabbccddeeff"
@@ -41,6 +41,7 @@ FACTS = Facts(
     before=(Turn("user", "digest", "Was kostet\n„das“?", 3), Turn("assistant", length=7)),
     said=Turn("assistant", "other", "zwölf", 5),
     user="d" * 32,
+    pinned=True,
 )
 RECORD = Record(FACTS, b"\x00\xffbody", np.array([0.6, -0.8], dtype=np.float32))
 
@@ -152,13 +153,15 @@ def test_facts_from_before_a_field_are_read() -> None:
 
     sealed = seal(RECORD)
     older = orjson.loads(sealed.facts[13:])
-    for later in ("pace", "group", "labels", "before", "said", "user"):
+    for later in ("pace", "group", "labels", "before", "said", "user", "pinned"):
         del older[later]
     rest = sealed.facts[5:13] + orjson.dumps(older)
     facts = sealed.facts[:1] + crc32(rest).to_bytes(4, "little") + rest
     back = unseal(ENTRY, Sealed(facts, sealed.vector, sealed.body))
     assert back is not None
-    assert back.facts == replace(FACTS, pace=(), group="", labels=(), before=(), said=None, user="")
+    assert back.facts == replace(
+        FACTS, pace=(), group="", labels=(), before=(), said=None, user="", pinned=False
+    )
 
 
 def test_a_record_under_another_name_is_absence() -> None:

@@ -18,7 +18,7 @@ from index import journal as module
 from index.errors import NoRoomError, StoreError
 from index.journal import Journal, Verdict
 from index.rollups import HOUR, MINUTE
-from policies.record import Comparison, Decision
+from policies.record import Comparison, Decision, Filter, wordless
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -555,3 +555,25 @@ async def test_a_label_that_no_column_takes(journal: Journal) -> None:
     assert await journal.labels(10) == []
     await journal.compared([comparison(3)])
     assert await journal.labels(10) == [comparison(3)]
+
+
+def written(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir())
+
+
+async def test_a_journal_without_texts(tmp_path: Path) -> None:
+    """What callers said is at hand for the newest, and in no file; counts and all else stay."""
+    journal = Journal.open(tmp_path / "journal.db", texts=False)
+    said = decision(1, prompt="zqprompt", matched="zqmatched", seen="zqseen", evidence='["zqev"]')
+    journal.record(said)
+    await journal.rule(Verdict(1, 5.0, good=False, entry="e", note="zqnote"))
+    assert (await journal.sift(Filter(), 10)).rows == [said]
+    assert await journal.recent(10) == [said]
+    await journal.close()
+    assert b"zq" not in written(tmp_path)
+    again = Journal.open(tmp_path / "journal.db", texts=False)
+    assert await again.get(1) == wordless(said)
+    ruled = await again.ruled(1)
+    assert ruled is not None
+    assert (ruled.good, ruled.note) == (False, "")
+    await again.close()

@@ -120,12 +120,18 @@ def uvicorn_of(application: Any) -> Iterator[str]:
 
 @contextmanager
 def serving(
-    folder: Path, upstream: str, oracle: OracleUpstream | None = None, /, **parts: Any
+    folder: Path,
+    upstream: str,
+    oracle: OracleUpstream | None = None,
+    /,
+    env: Mapping[str, str] | None = None,
+    **parts: Any,
 ) -> Iterator[House]:
     """A house in front of `upstream`; `parts` are the sections of its likewise.yaml."""
     config = folder / "likewise.yaml"
     config.write_text(configuration(folder, upstream, **parts))
-    settings = load(config, env={"LIKEWISE_ADMIN_TOKEN": TOKEN}, port=0, admin_port=0)
+    surrounded = {"LIKEWISE_ADMIN_TOKEN": TOKEN} | dict(env or {})
+    settings = load(config, env=surrounded, port=0, admin_port=0)
     ready: Future[Addresses] = Future()
     ended: Future[int] = Future()
     stop = Stop()

@@ -439,7 +439,15 @@ def test_the_table_names_keys_that_exist() -> None:
         assert [*_written(document.value, path), *_written(extra.value, path)], entry.path
 
 
-def test_encryption_that_does_not_happen_is_refused() -> None:
-    """Nobody who asks for encryption gets a store without it."""
-    with pytest.raises(PolicyError, match="cannot encrypt what it stores"):
-        loaded(UPSTREAM + "store: {encrypt: aes-gcm}")
+def test_encryption_takes_a_key_from_the_environment() -> None:
+    """Without one, or with one that is none, nothing starts; the key itself is never shown."""
+    written, key = UPSTREAM + "store: {encrypt: aes-gcm}", "k" * 43 + "="
+    with pytest.raises(PolicyError, match="needs LIKEWISE_STORE_KEY"):
+        loaded(written)
+    with pytest.raises(PolicyError, match="32 random bytes") as refused:
+        loaded(written, {"LIKEWISE_STORE_KEY": "short and secret"})
+    assert "secret" not in str(refused.value)
+    settings = loaded(written, {"LIKEWISE_STORE_KEY": key})
+    assert settings.keys == key
+    assert key not in repr(settings)
+    assert loaded(UPSTREAM, {"LIKEWISE_STORE_KEY": key}).keys is None
