@@ -19,18 +19,26 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
+from index.catalog import Catalog
+from index.snapshot import Files, Reader
 from index.space import Space
 from index.vectors import Vectors
+from policies.context import answered
+from policies.values import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from index.ports import Embedded
 
 DIMENSION = 384
 PER_CENTRE, SPREAD, BESIDE = 50, 0.5, 0.015
@@ -119,28 +127,53 @@ class Cloud:
         return named
 
 
+@dataclass(frozen=True)
+class Model:
+    """What a catalog has to know of an encoder."""
+
+    id: str = "bench/1"
+    dimension: int = DIMENSION
+
+    def embed(self, text: str) -> Embedded:
+        raise NotImplementedError(text)
+
+
+def facts(number: int) -> Facts:
+    """Of an entry as a question without a conversation leaves it."""
+    name = sha256(str(number).encode()).hexdigest()[:32]
+    text = f"How do I reverse list number {number} in Python, and why so?"
+    kind = ("space", "owner", "default", "openai", "gpt-4o-mini")
+    said = answered(f"Answer {number}.")
+    rest = ("", text, 1.7e9, 1.7e9 + 3600, 1.7e9 + 7200, 800, 25, 120, 812.5)
+    return Facts(name, *kind, *rest, embedding=Model.id, said=said)
+
+
 @dataclass
 class Made:
-    """A space over a cloud, and what it took."""
+    """Entries over a cloud, all in one space, and what it took."""
 
     cloud: Cloud
-    vectors: Vectors
+    catalog: Catalog
     space: Space
     building: float = 0.0
 
     @classmethod
-    def of(cls, size: int, storage: str, seed: int, *, grow: bool = True) -> Made:
+    def of(cls, size: int, storage: str, seed: int) -> Made:
         cloud = Cloud(size, seed)
-        vectors = Vectors(DIMENSION, storage=storage, reserve=size + 10_000)
-        made = cls(cloud, vectors, Space(vectors, 0))
+        catalog = Catalog(Model(), storage=storage, reserve=size + 10_000)
         for numbers, rows in cloud.parts():
-            vectors.put_many(numbers, rows)
-            made.space.extend(numbers)
-        if grow:
-            started = time.perf_counter()
-            made.space.grow()
-            made.building = time.perf_counter() - started
-        return made
+            held = [facts(number) for number in numbers.tolist()]
+            for one in held:
+                catalog.hold(one)
+            catalog.place(held, list(rows))
+        space = catalog.spaces._by_name["space"][1]  # noqa: SLF001 - measured from inside
+        started = time.perf_counter()
+        space.grow()
+        return cls(cloud, catalog, space, time.perf_counter() - started)
+
+    @property
+    def vectors(self) -> Vectors:
+        return self.space._vectors  # noqa: SLF001 - measured from inside
 
     def recall(self, *, turn: int = 0, every: int = 1) -> str:
         """The share whose first is the true nearest, and whose first is what a scan of all finds.
@@ -220,12 +253,36 @@ def large(size: int, storage: str, seed: int) -> list[Row]:
     rows = [
         (f"recall@1, {size:,}", made.recall()),
         (f"search p50, {size:,} against a scan of {SMALL:,}", ratio(alone, base)),
-        ("bytes a vector, rows and lists", f"{memory:,.0f}"),
+        ("bytes an entry: rows, lists and facts", f"{memory:,.0f}"),
         ("building its lists, s", f"{made.building:.1f}"),
+        ("written down and read again, s", restarted(made, storage)),
     ]
     rows += inserts(made)
     rows.append(("search p50 during a rebuild", ratio(*rebuilt(made, queries))))
     return rows
+
+
+def restarted(made: Made, storage: str) -> str:
+    """Seconds to write a snapshot, and from it to a catalog that finds the same."""
+    with TemporaryDirectory() as folder:
+        files = Files(Path(folder) / "index.snapshot")
+        started = time.perf_counter()
+        with files.writing() as (out, finish):
+            made.catalog.save(out)
+            out.close({})
+            finish()
+        wrote, size = time.perf_counter() - started, files.paths[0].stat().st_size
+        started = time.perf_counter()
+        again = Catalog(Model(), storage=storage, reserve=made.cloud.size + 10_000)
+        with files.paths[0].open("rb") as file:
+            again.restore(Reader(file))
+        read = time.perf_counter() - started
+    query = made.cloud.queries()["near"][0]
+    (first,) = again.spaces.every()
+    assert [n for n, _ in first.search(query, 5)] == [
+        n for n, _ in made.catalog.spaces.every()[0].search(query, 5)
+    ]
+    return f"{wrote:.1f} + {read:.1f}, {size / 1e6:,.0f} MB"
 
 
 def ratio(one: float, other: float) -> str:
