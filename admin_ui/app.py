@@ -54,12 +54,14 @@ def create_admin(
     hosts: frozenset[str] | None,
     viewer: str | None = None,
     data_url: str = "http://127.0.0.1:8080/v1",
+    failing: type[Exception] = ConnectionError,
 ) -> FastAPI:
     """The admin port's application.
 
     `hosts` are the names it may be reached by besides loopback names and plain addresses; None
     takes any name. `viewer` is the token of those who only look. `data_url` is the base URL that
-    the empty dashboard tells people to set.
+    the empty dashboard tells people to set. What the console raises as `failing` is told as it is,
+    as a 503.
     Raises ValueError for an empty token.
     """
     access = Access(token, hosts, viewer=viewer)
@@ -79,6 +81,7 @@ def create_admin(
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     app.add_exception_handler(HTTPException, _failed)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(failing, _unavailable)
     app.add_middleware(Gate, access=access, acted=console.acted)
     return app
 
@@ -93,6 +96,10 @@ async def _failed(request: Request, error: Exception) -> Response:
     if message == "Not Found":
         message = f"There is nothing at {request.url.path}."
     return refusal(request.scope, error.status_code, message, dict(error.headers or {}))
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    return refusal(request.scope, 503, str(error))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

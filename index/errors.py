@@ -3,7 +3,8 @@
 MemoryFault
 ├── EmbedderError     the model is missing, damaged or failed on a text
 ├── StoreError        the store does not answer, is full, or holds something unreadable
-│   └── NoRoomError   its disk is full or takes no writes; that may end by itself
+│   ├── NoRoomError   its disk is full or takes no writes; that may end by itself
+│   └── GapError      its log of changes no longer reaches back to what is known
 └── SetupError        a setting names something that cannot be had; says the next step
 """
 
@@ -22,6 +23,10 @@ class StoreError(MemoryFault):
 
 class NoRoomError(StoreError):
     """The disk is full, failing or read-only just now."""
+
+
+class GapError(StoreError):
+    """Changes are lost from the log: read the whole store again."""
 
 
 class SetupError(MemoryFault):

@@ -13,41 +13,35 @@ import logging
 import math
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
-from index import pool
 from index.amending import Change, alike
 from index.catalog import Catalog, Slot
-from index.errors import EmbedderError, MemoryFault, StoreError
+from index.errors import StoreError
 from index.faults import Faults, Told
+from index.fences import Fences
 from index.loading import Loading
 from index.pool import Pool
 from index.ports import Record
 from index.recovery import WORTH, Recovery
 from index.shelf import Shelf
+from index.sight import Sight
 from index.snapshot import Files
 from index.stores.absent import AbsentBodies
-from index.texts import Texts
-from index.turns import Turns
 from index.vectors import RESERVE
-from policies import category as categories
-from policies import decide, guards, text
-from policies.category import Centroids
 from policies.values import Found
 from policies.verdicts import Lookup, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from index.ports import Bodies, Embedded, Embedder
-    from policies.category import Guess
+    from index.ports import Bodies, Embedder
     from policies.eviction import Bounds, Rule
-    from policies.values import Candidate, CategoryRules, Facts, Query, Rules, Turn, Vector
+    from policies.values import Facts, Query, Rules, Vector
 
 LOG = logging.getLogger("likewise.memory")
 
@@ -58,19 +52,6 @@ T = TypeVar("T")
 BATCH = 64
 # How long a request may wait for its embedding before it goes on without.
 EMBED_BUDGET = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the encoder and the index said about one text."""
-
-    lookup: Lookup
-    near: tuple[Candidate, ...]
-    vector: Vector | None
-    fault: Reason | None
-    guess: Guess | None
-    embed_ms: float
-    search_ms: float
 
 
 class Memory:
@@ -92,18 +73,17 @@ class Memory:
         self.embedder = embedder
         self.bodies = bodies
         self.faults = Faults(Told(LOG))
-        self.centroids = Centroids((), np.zeros((0, 1), np.float32))
-        self.generation = 0
+        self.fences = Fences()
         self._blank = partial(Catalog, embedder, storage=storage, reserve=reserve)
         self.catalog = self._blank()
         told = {"encoder": embedder.id, "dimension": embedder.dimension, "storage": storage}
         self._recovery = None if snapshot is None else Recovery(Files(snapshot), told)
         self._clock = clock
-        self._budget = embed_budget
-        self._texts = Texts(embedder.embed)
-        self._turns = Turns(self._texts, self.facts, self._saying)
-        self._hot: Shelf[bytes] = Shelf(hot_bytes, len)
         self._pool = Pool(workers)
+        self.sight = Sight(
+            embedder, lambda: self.catalog, self.faults, pool=self._pool, budget=embed_budget
+        )
+        self._hot: Shelf[bytes] = Shelf(hot_bytes, len)
         self._pending: dict[str, Record] = {}
         self._amends: Counter[str] = Counter()
         self._writes: dict[asyncio.Task[Any], str] = {}
@@ -122,15 +102,6 @@ class Memory:
     def missing(self) -> str:
         """Why there is no store as yet; empty where there is one."""
         return self.bodies.why if isinstance(self.bodies, AbsentBodies) else ""
-
-    @property
-    def embedding_stalled(self) -> bool:
-        return self._pool.stalled
-
-    @property
-    def queued(self) -> int:
-        """How many requests wait for the encoder."""
-        return self._pool.waiting
 
     @property
     def size(self) -> int:
@@ -152,8 +123,17 @@ class Memory:
         """How many of each answer group are searched besides its founder."""
         return self.catalog.groups
 
+    @property
+    def generation(self) -> int:
+        """Under which purges a request is answered."""
+        return self.fences.generation
+
     def facts(self, entry: str) -> Facts | None:
         return self.catalog.facts(entry)
+
+    def changing(self, entry: str) -> bool:
+        """Whether it is being written or amended here, and the store's own is older."""
+        return entry in self._pending or self._amends[entry] > 0
 
     def touch(self, entry: str, now: float, tokens: int) -> None:
         """Count a hit."""
@@ -168,7 +148,7 @@ class Memory:
                 return Found(lookup.entry, lookup.space, lookup.category, exact=exact, used=used)
             if lookup.semantic is not None:
                 return Found(lookup.entry, lookup.space, lookup.category, fault=lookup.semantic)
-            seen = await self._see(lookup, query, rules)
+            seen = await self.sight.see(lookup, query, rules)
             if seen is None:
                 fault = Reason.EMBED_TIMEOUT
                 return Found(lookup.entry, lookup.space, lookup.category, fault=fault)
@@ -196,7 +176,7 @@ class Memory:
         It may be newer than what was found. None when the store no longer has one, or cannot say.
         """
         entry = facts.entry
-        if (pending := self._pending.get(entry)) is not None:
+        if (pending := self._unwritten(entry)) is not None:
             return replace(pending, facts=self.facts(entry) or pending.facts)
         if not self.bodies.shared:
             current = self.facts(entry)
@@ -213,7 +193,7 @@ class Memory:
         record = None if record is None else self._current(record)
         if record is None:
             if alike(self.facts(entry), facts):
-                self._drop([entry])
+                self.drop([entry])
             return None
         if not self.bodies.shared:
             self._hot.put(entry, record.body)
@@ -226,7 +206,7 @@ class Memory:
         """
         known = self.facts(entry)
         told = known is not None or not self.loading.awaits(entry)
-        if entry in self._pending or (told and not self.bodies.shared):
+        if self._unwritten(entry) is not None or (told and not self.bodies.shared):
             return known
         record = await self.bodies.read(entry)
         record = None if record is None else self._current(record)
@@ -251,6 +231,7 @@ class Memory:
         if not self.bodies.shared:
             self._hot.put(facts.entry, body)
         self._pending[facts.entry] = record
+        self.fences.kept(facts.entry)
         task = asyncio.create_task(self._persist(record, meaning=meaning))
         self._writes[task] = facts.entry
         task.add_done_callback(self._writes.pop)
@@ -277,7 +258,7 @@ class Memory:
         facts = self.facts(entry)
         if facts is None or facts.embedding in ("", self.embedder.id):
             return False
-        vector = await self._vector_of(facts)
+        vector = await self.sight.vector_of(facts)
         if vector is None:
             return False
         change = Change(facts.stored, encoder=self.embedder.id)
@@ -336,13 +317,19 @@ class Memory:
         if self._writes:
             await asyncio.wait(list(self._writes))
 
+    @asynccontextmanager
+    async def purging(self) -> AsyncIterator[None]:
+        """Forget within on somebody's word: answers asked for before this are not kept either, here
+        or by another replica. Raises `StoreError` at the end where that is not sure."""
+        async with self.fences.purging():
+            yield
+            if self._recovery is not None:
+                await asyncio.to_thread(self._recovery.discard)
+
     async def purge(self, entries: Iterable[str]) -> int:
-        """Forget on somebody's word: answers asked for before this are not kept either."""
-        self.generation += 1
-        gone = await self.forget(entries)
-        if self._recovery is not None:
-            await asyncio.to_thread(self._recovery.discard)
-        return gone
+        """Forget on somebody's word."""
+        async with self.purging():
+            return await self.forget(entries)
 
     async def every(self) -> Iterable[Slot]:
         """All entries: those of RAM, or of the whole store where that may hold more.
@@ -363,7 +350,7 @@ class Memory:
         for part in _parts(list(entries)):
             old |= {entry: self.facts(entry) for entry in part}
             self.loading.forget(part)
-            self._drop(part)
+            self.drop(part)
             await asyncio.sleep(0)  # others have their turn
         writes = [task for task, entry in self._writes.items() if entry in old]
         if writes:
@@ -410,25 +397,6 @@ class Memory:
         async with self._growing:
             await self._recovery.save(self.bodies, self.catalog, self._pool)
 
-    async def learn_examples(self, rules: Rules) -> Centroids:
-        """Embed the categories' examples; empty when the model cannot."""
-        wanted = {c.name: c.examples for c in rules.categories if c.examples}
-        return await self._pool.whenever(self._centroids, wanted)
-
-    async def nearest_anywhere(self, prompt: str, k: int) -> tuple[list[Candidate], Guess | None]:
-        """The best neighbours over all spaces, for explaining; slow with many spaces."""
-        return await self._pool.whenever(self._all, prompt, k)
-
-    async def embed(self, raw: str) -> Embedded:
-        """A text's vector, behind the requests. Raises `EmbedderError`."""
-        return await self._pool.whenever(self.embedder.embed, text.normalise(raw))
-
-    async def compared(
-        self, query: Query, category: CategoryRules, rules: Rules, near: list[Candidate]
-    ) -> list[Candidate]:
-        """Candidates with the similarities of their earlier turns, for explaining."""
-        return await self._pool.whenever(self._turns.compared, query, category, rules, near)
-
     async def tend(self) -> None:
         """Grow every crowded space, off the request path; one at a time, as others need threads."""
         async with self._growing:
@@ -445,74 +413,15 @@ class Memory:
         self._pool.close()
         await self.bodies.close()
 
-    # -- finding ---------------------------------------------------------------------------------
-
-    async def _see(self, lookup: Lookup, query: Query, rules: Rules) -> Seen | None:
-        try:
-            return await self._pool.within(
-                self._budget,
-                self._look,
-                lookup,
-                query,
-                rules,
-                meanwhile=lambda: guards.study(query.text),
-            )
-        except TimeoutError as fault:
-            self.faults.note("embed_timeout", str(fault))
-        except MemoryFault as fault:
-            self.faults.note("embed", str(fault))
-        except Exception as fault:  # noqa: BLE001 - whatever a model does, the request goes on
-            self.faults.note("embed", f"{type(fault).__name__}: {fault}")
-        return None
-
-    def _look(self, lookup: Lookup, query: Query, rules: Rules) -> Seen:
-        """Embed, tell the category, search its space. Runs in the pool."""
-        started = time.perf_counter()
-        embedded = self._texts.embedded(query.text, query.owners.key)
-        embed_ms = (time.perf_counter() - started) * 1000
-        guess = None
-        if lookup.category is None:
-            guess = categories.nearest(embedded.vector, self.centroids)
-            if guess is not None and guess.name is not None:
-                lookup = decide.scope(query, rules.named(guess.name), rules)
-        fault = _unreadable(embedded) or lookup.semantic
-        if fault is not None:
-            return Seen(lookup, (), None, fault, guess, embed_ms, 0.0)
-        space = self.catalog.spaces.within(lookup.space)
-        category = lookup.category or rules.defaults
-        vector = embedded.vector
-        near = self._turns.nearest(query, category, rules, vector, space) if space else ()
-        search_ms = (time.perf_counter() - started) * 1000 - embed_ms
-        return Seen(lookup, near, embedded.vector, None, guess, embed_ms, search_ms)
-
-    def _centroids(self, wanted: dict[str, tuple[str, ...]]) -> Centroids:
-        try:
-            return categories.centroids(
-                {
-                    name: [self._texts.embedded(e, "").vector for e in examples]
-                    for name, examples in wanted.items()
-                }
-            )
-        except EmbedderError as fault:
-            self.faults.note("embed", str(fault))
-            return Centroids((), np.zeros((0, 1), np.float32))
-
-    def _all(self, prompt: str, k: int) -> tuple[list[Candidate], Guess | None]:
-        embedded = self._texts.embedded(prompt, "")
-        guess = categories.nearest(embedded.vector, self.centroids)
-        spaces = self.catalog.spaces.every()
-        pairs = [pair for space in spaces for pair in space.search(embedded.vector, k)]
-        pairs.sort(key=lambda pair: -pair[1])
-        return self._turns.candidates(pairs[:k]), guess
-
     # -- holding ---------------------------------------------------------------------------------
-
-    def _saying(self, said: Turn) -> Facts | None:
-        return self.catalog.saying(said)
 
     def _used(self, exact: Facts | None) -> float:
         """When an entry last answered somebody."""
         return 0.0 if exact is None else self.catalog.used(exact.entry)
+
+    def _unwritten(self, entry: str) -> Record | None:
+        """What is not in the store yet, and may be answered from all the same."""
+        return self._pending.get(entry) if self.fences.in_touch else None
 
     def _current(self, record: Record) -> Record | None:
         """What counts of what the store holds; takes over what another process wrote."""
@@ -533,11 +442,12 @@ class Memory:
         facts, vector = record.facts, record.vector
         try:
             if meaning and vector is None:
-                vector = await self._vector_of(facts)
+                vector = await self.sight.vector_of(facts)
             if self._pending.get(facts.entry) is not record:
                 return  # replaced or forgotten meanwhile
             if vector is not None and record.vector is None:
                 self.catalog.place([facts], [vector])
+            self.fences.require_touch()
             await self.bodies.write(replace(record, vector=vector))
         except StoreError as fault:
             self.faults.note("store_write", str(fault))
@@ -583,15 +493,6 @@ class Memory:
             self._hold(Record(facts, b""))
         return facts
 
-    async def _vector_of(self, facts: Facts) -> Vector | None:
-        whose = facts.owner.partition(":")[0]
-        try:
-            embedded = await self._pool.within(pool.STALL, self._texts.embedded, facts.text, whose)
-        except Exception as fault:  # noqa: BLE001 - the answer is kept without a vector
-            self.faults.note("embed", str(fault) or type(fault).__name__)
-            return None
-        return None if _unreadable(embedded) else embedded.vector
-
     def _hold(self, record: Record) -> None:
         self.catalog.hold(record.facts)
         if record.vector is not None:
@@ -601,7 +502,8 @@ class Memory:
         new = self.facts(entry)
         return old is not None and new is not None and new.stored > old.stored
 
-    def _drop(self, entries: Iterable[str]) -> None:
+    def drop(self, entries: Iterable[str]) -> None:
+        """Know of these no longer, whatever the store holds."""
         gone = list(entries)
         for entry in gone:
             self._hot.pop(entry)
@@ -611,9 +513,3 @@ class Memory:
 
 def _parts(many: Sequence[T]) -> Iterator[Sequence[T]]:
     return (many[start : start + BATCH] for start in range(0, len(many), BATCH))
-
-
-def _unreadable(embedded: Embedded) -> Reason | None:
-    if embedded.unknown:
-        return Reason.LANGUAGE
-    return Reason.TRUNCATED if embedded.truncated else None

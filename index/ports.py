@@ -1,4 +1,4 @@
-"""The four doors of memory. Each has a fake beside it and one contract suite over all its kinds.
+"""The doors of memory. Embedder, index and store have a fake each, and a suite over all kinds.
 
 Scores are cosine similarities, higher is closer, results best first. Entries are named by their 32
 hex digit key.
@@ -7,10 +7,11 @@ hex digit key.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from policies.values import Facts, Vector
 
@@ -178,6 +179,90 @@ class Bodies(Protocol):
 
     async def close(self) -> None:
         """Flush what is queued and let go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a store's log of changes. Marks of two epochs cannot be compared."""
+
+    epoch: str
+    seq: int
+
+
+class StepKind(StrEnum):
+    """What one change was: entries written or amended; entries deleted; a purge, before which
+    nothing counts that was asked for earlier."""
+
+    PUT = "put"
+    GONE = "gone"
+    FENCE = "fence"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change in the log. `seq` grows by one from step to step; `origin` names the process."""
+
+    seq: int
+    kind: StepKind
+    origin: str
+    entries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """The next steps after a mark, oldest first, and where the log ends.
+
+    `heard`: the others can see that everything up to the mark was taken in here.
+    """
+
+    steps: tuple[Step, ...]
+    end: Mark
+    heard: bool
+
+
+class Log(Protocol):
+    """What changed in a store, so that nobody has to read the whole of it again.
+
+    Every method raises `StoreError` when the engine fails, but `tell`, which tries until it may.
+    """
+
+    origin: str
+
+    def tell(self, kind: StepKind, entries: Iterable[str]) -> None:
+        """Have the others know, soon."""
+
+    async def mark(self) -> Mark:
+        """Where the log ends now. Everything written before this call lies before the mark."""
+
+    async def since(self, mark: Mark) -> News:
+        """What came after `mark`, up to which everything was taken in here; an entry may be named
+        by several steps.
+
+        Raises `GapError` when steps after `mark` are lost or `mark` is of another epoch: what is
+        known must then be compared with what there is.
+        """
+
+    async def fence(self) -> Mark:
+        """Have the others keep nothing that was asked for before this; where the log says so."""
+
+    async def silent(self, mark: Mark, seconds: float) -> list[str]:
+        """Who of the others was heard in the last `seconds` and has not taken in all up to `mark`.
+
+        Raises `GapError` when `mark` is of another epoch.
+        """
+
+    async def leave(self) -> None:
+        """Tell what is left, and be waited for no longer."""
+
+
+class Shared(Bodies, Protocol):
+    """A store that several processes write to."""
+
+    @property
+    def log(self) -> Log: ...
+
+    async def look(self, entries: Sequence[str]) -> list[Record | None]:
+        """The live records of these entries, bodies left out (empty), in this order."""
 
 
 class Notes(Protocol):

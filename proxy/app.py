@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 from admin_ui.app import create_admin
 from index import build
+from index.ending import end
 from index.errors import StoreError
 from index.journal import Journal
 from index.ledger import Ledger
 from index.memory import Memory
+from index.replicas import Follower
 from proxy import reporting
 from proxy.batch import BatchEngine
 from proxy.console import HouseConsole
@@ -130,6 +132,7 @@ def _face(settings: Settings, console: HouseConsole, addresses: Addresses) -> Fa
         viewer=None if viewer is None else viewer.reveal(),
         hosts=frozenset({host}) if is_local(host) else None,
         data_url=addresses.data + "/v1",
+        failing=StoreError,
     )
 
 
@@ -174,6 +177,7 @@ async def _engine(
     memory = Memory(embedder, store.bodies, storage=index.storage, reserve=room, snapshot=snapshot)
     memory.loading.begin()
     stack.push_async_callback(memory.close)
+    await _follow(memory, stack)
     journal = Journal.open(home / "journal.db", texts=settings.keys is None)
     stack.push_async_callback(journal.close)
     upstreams = Upstreams(settings.upstreams)
@@ -200,6 +204,15 @@ async def _engine(
     stack.push_async_callback(_end, asyncio.create_task(engine.refusals.run()))
     stack.push_async_callback(engine.flights.close)
     return engine, identity
+
+
+async def _follow(memory: Memory, stack: AsyncExitStack) -> None:
+    """Keep the memory in step with other processes on its store, where there can be any."""
+    store = build.shared(memory.bodies)
+    if store is not None:
+        follower = Follower(memory, store)
+        await follower.start()
+        stack.push_async_callback(_end, asyncio.create_task(follower.run()))
 
 
 def _learner(settings: Settings, engine: Engine, stack: AsyncExitStack) -> Learner:
@@ -271,6 +284,6 @@ def _url(bound: socket.socket, *, secure: bool = False) -> str:
 
 
 async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
+    await end(task)
     with suppress(asyncio.CancelledError, StoreError):
-        await task
+        task.result()

@@ -45,7 +45,10 @@ class Asides:
         self._held: dict[str, _Held] = {}
 
     async def take(self, some: Sequence[Facts]) -> Aside:
-        """Purge entries, and hold them aside. Raises ValueError where they are too many."""
+        """Forget entries, and hold them aside. To be called while purging.
+
+        Raises ValueError where they are too many.
+        """
         size = sum(facts.size for facts in some)
         if size + sum(held.size for held in self._held.values()) > MOST_BYTES:
             raise ValueError(
@@ -53,7 +56,7 @@ class Asides:
                 "first, or purge without undo"
             )
         found = [await self._memory.whole(facts.entry) for facts in some]
-        await self._memory.purge([facts.entry for facts in some])
+        await self._memory.forget([facts.entry for facts in some])
         now, name = self._clock(), secrets.token_hex(8)
         aside = Aside(name, len(some), now, now + MINUTE)
         end = asyncio.get_running_loop().call_later(MINUTE, self.let_go, name)

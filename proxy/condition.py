@@ -40,8 +40,8 @@ async def condition(engine: Engine, settings: Settings, upkeep: Upkeep) -> dict[
         "index": index(memory),
         "embedder": memory.embedder.id,
         "embedder_faults": {"failed": faults.embed, "late": faults.embed_timeout},
-        "embedder_queue": memory.queued,
-        "embedder_stalled": memory.embedding_stalled,
+        "embedder_queue": memory.sight.queued,
+        "embedder_stalled": memory.sight.stalled,
         "embedder_ms": embedding(await journal.recent(RING)),
         "last_faults": dict(faults.last),
         "journal": {

@@ -166,10 +166,14 @@ class HouseConsole:
         return await self._remembered.amend(entry, ttl=ttl, pinned=pinned)
 
     async def purge(self, selection: Selection, *, dry_run: bool, limit: int | None = None) -> int:
-        chosen = await self._remembered.purge(selection, dry_run=dry_run, limit=limit)
-        if selection.user is not None and not dry_run:
-            await self._engine.journal.erase(self._remembered.traced(selection), chosen)
-            self._what_if.forget()
+        if dry_run:
+            return len(await self._remembered.names(selection, limit))
+        async with self._engine.memory.purging():
+            # Chosen now that nothing older is stored any more.
+            chosen = await self._remembered.forget(selection, limit)
+            if selection.user is not None:
+                await self._engine.journal.erase(self._remembered.traced(selection), chosen)
+                self._what_if.forget()
         return len(chosen)
 
     async def set_aside(self, selection: Selection, limit: int | None = None) -> Aside:

@@ -49,10 +49,10 @@ class Explainer:
             raise ValueError("the prompt is empty; write the text of the last user message")
         if question.category is not None and rules.named(question.category) is None:
             raise ValueError(f"there is no category {question.category!r}")
-        near, guess = await self._engine.memory.nearest_anywhere(question.prompt, NEAREST)
+        near, guess = await self._engine.memory.sight.nearest_anywhere(question.prompt, NEAREST)
         query, lookup, as_asked = self._placed(question, near, guess, rules)
         rule = lookup.category or rules.defaults
-        near = await self._engine.memory.compared(query, rule, rules, near)
+        near = await self._engine.memory.sight.compared(query, rule, rules, near)
         same = tuple(c for c in near if c.facts.space == lookup.space)
         exact = self._engine.memory.facts(lookup.entry) or next(
             (c.facts for c in same if (c.facts.text, c.facts.chain) == (query.text, query.chain)),

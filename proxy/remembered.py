@@ -53,7 +53,7 @@ class Remembered:
         self, wanted: Selection, meaning: str, limit: int, offset: int
     ) -> list[dict[str, Any]]:
         memory, fits = self._engine.memory, self.fits(wanted)
-        near, _ = await memory.nearest_anywhere(meaning, NEAREST)
+        near, _ = await memory.sight.nearest_anywhere(meaning, NEAREST)
         found = [one for one in near if fits(one.facts)][offset : offset + limit]
         slots = [(memory.catalog.slot(one.facts.entry), one.score) for one in found]
         return [
@@ -95,16 +95,20 @@ class Remembered:
         expires = None if ttl is None else time.time() + ttl
         return await self._engine.memory.change(entry, expires=expires, pinned=pinned)
 
-    async def purge(self, wanted: Selection, *, dry_run: bool, limit: int | None) -> list[str]:
-        """The names of what is, or would be, removed for good."""
-        chosen = [facts.entry for facts in await self._selected(wanted, limit)]
-        if not dry_run:
-            await self._engine.memory.purge(chosen)
-            self.asides.strike(self.fits(wanted))
+    async def names(self, wanted: Selection, limit: int | None) -> list[str]:
+        """The names of the selection's entries."""
+        return [facts.entry for facts in await self._selected(wanted, limit)]
+
+    async def forget(self, wanted: Selection, limit: int | None) -> list[str]:
+        """Remove a selection's entries for good; their names. To be called while purging."""
+        chosen = await self.names(wanted, limit)
+        await self._engine.memory.forget(chosen)
+        self.asides.strike(self.fits(wanted))
         return chosen
 
     async def set_aside(self, wanted: Selection, limit: int | None) -> Aside:
-        return await self.asides.take(await self._selected(wanted, limit))
+        async with self._engine.memory.purging():
+            return await self.asides.take(await self._selected(wanted, limit))
 
     async def selected(self, wanted: Selection) -> list[Slot]:
         slots = await self._engine.memory.every()

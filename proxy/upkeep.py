@@ -123,7 +123,7 @@ class Upkeep:
     async def adopt(self, rules: Rules) -> None:
         """Put a policy in force: its examples embedded first, then everything in one assignment."""
         memory = self._engine.memory
-        memory.centroids = await memory.learn_examples(rules)
+        memory.sight.centroids = await memory.sight.learn_examples(rules)
         upstreams = self._engine.upstreams
         self._learner.judging.adopt(judges.judge(self.settings, rules, memory.embedder, upstreams))
         self.pressure.adopt(rules)
@@ -187,7 +187,9 @@ class Upkeep:
         memory = self._engine.memory
         now = self._engine.clock()
         expired = memory.sweep(now)
-        if expired:
+        if memory.shared:
+            memory.drop(expired)  # the store lets them go itself, and may hold newer ones
+        elif expired:
             await memory.forget(expired)
         await memory.bodies.sweep(now)
 

@@ -84,7 +84,7 @@ class WhatIf:
             asks = await self._asks([row for row in rows if askable(row)])
             known = await self._known(rows)
             memory = self._engine.memory
-            centroids = memory.centroids, await memory.learn_examples(after)
+            centroids = memory.sight.centroids, await memory.sight.learn_examples(after)
             run = Run(memory.embedder.dimension, self._learner.lessons)
             old = await asyncio.to_thread(run.told, before, centroids[0], asks)
             new = await asyncio.to_thread(run.told, after, centroids[1], asks)
@@ -106,7 +106,7 @@ class WhatIf:
     async def _embedded(self, prompt: str) -> Embedded:
         known = self._vectors.get(prompt)
         if known is None:
-            known = await self._engine.memory.embed(prompt)
+            known = await self._engine.memory.sight.embed(prompt)
             self._vectors.put(prompt, known)
         return known
 

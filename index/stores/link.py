@@ -307,6 +307,13 @@ def _for_sentinels(options: Mapping[str, Any], read: float, *, asked: bool) -> d
     return {**own, **_limits(read / 2, read / 2)}
 
 
+def line(error: Exception) -> str:
+    """What went wrong, in one line that may be shown."""
+    # A sentinel that was asked in vain is shown as its client with all its settings.
+    text = re.sub(r"<redis\..*>", "sentinel", str(error).strip())
+    return text.splitlines()[0] if text else type(error).__name__
+
+
 def _limits(connect: float, answer: float) -> dict[str, Any]:
     return {
         "socket_timeout": answer,

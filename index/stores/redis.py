@@ -19,8 +19,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from index import codec
 from index.errors import SetupError, StoreError
-from index.ports import Sealed
+from index.ports import Sealed, StepKind
 from index.stores import link
+from index.stores.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -53,7 +54,7 @@ _SILENT = (
 
 
 class RedisBodies:
-    """The `Bodies` and `Notes` ports over Redis, for the event loop that first uses it.
+    """The `Shared` and `Notes` ports over Redis, for the event loop that first uses it.
 
     The members of an answer group stand in a set of their own, so that one call finds them all.
     """
@@ -70,6 +71,7 @@ class RedisBodies:
     ) -> None:
         self.where = servers.where
         self.codec: Codec = codec
+        self.log = Stream(servers, namespace=namespace)
         self._link = servers
         self._patience = servers.patience or READ_SECONDS
         self._reads = servers.reads
@@ -129,6 +131,7 @@ class RedisBodies:
 
         until = int(record.facts.gone * 1000)
         await self._change(partial(self._link.replace, key, columns, until))
+        self.log.tell(StepKind.PUT, [record.facts.entry])
         await self._join(record.facts)
 
     async def amend(
@@ -136,6 +139,7 @@ class RedisBodies:
     ) -> Facts | None:
         new = await self._change(partial(self._amend, entry, change, vector))
         if new is not None:
+            self.log.tell(StepKind.PUT, [entry])
             await self._join(new)
         return new
 
@@ -151,6 +155,7 @@ class RedisBodies:
         for start in range(0, len(keys), DELETE_COUNT):
             some = keys[start : start + DELETE_COUNT]
             total += await self._change(partial(self._link.unlink, some))
+        self.log.tell(StepKind.GONE, entries)
         return total
 
     async def scan(self) -> AsyncIterator[Record]:
@@ -158,6 +163,11 @@ class RedisBodies:
         for primary in await self._change(self._link.primaries):
             async for record in self._scanned(primary):
                 yield record
+
+    async def look(self, entries: Sequence[str]) -> list[Record | None]:
+        keys = [self._key(entry) for entry in entries]
+        rows = await self._change(partial(_columns, self._writes, keys, ("facts", "vector")))
+        return [self._live(entry, *row) for entry, row in zip(entries, rows, strict=True)]
 
     async def settle(self, name: str, value: bytes) -> bytes:
         key = self._setting + name
@@ -269,6 +279,7 @@ class RedisBodies:
         self._closed = True
         if self._fetcher is not None:
             await asyncio.gather(self._fetcher, return_exceptions=True)
+        await self.log.leave()
         await self._link.close()
 
     def _key(self, entry: str) -> str:
@@ -315,11 +326,14 @@ class RedisBodies:
             cursor, keys, rows = await self._change(partial(self._page, primary, cursor))
             for key, (facts, vector) in zip(keys, rows, strict=True):
                 entry = key[len(self._entry) :].decode("utf-8", "replace")
-                record = None if facts is None else self.codec.unseal_facts(entry, facts, vector)
-                if record is not None and record.facts.gone > self._clock():
+                if (record := self._live(entry, facts, vector)) is not None:
                     yield record
             if not cursor:
                 return
+
+    def _live(self, entry: str, facts: bytes | None, vector: bytes | None) -> Record | None:
+        record = None if facts is None else self.codec.unseal_facts(entry, facts, vector)
+        return record if record is not None and record.facts.gone > self._clock() else None
 
     async def _page(
         self, primary: str, cursor: int
@@ -357,12 +371,13 @@ class RedisBodies:
         except RedisError as error:
             if isinstance(error, _SILENT):
                 raise
-            return [f"store {self.where}: eviction cannot be checked ({_line(error)}); allow INFO"]
-        told = ((name, str(memory.get("maxmemory_policy", ""))) for name, memory in known)
+            told = link.line(error)
+            return [f"store {self.where}: eviction cannot be checked ({told}); allow INFO"]
+        policies = ((name, str(memory.get("maxmemory_policy", ""))) for name, memory in known)
         return [
             f"store {self.where}: maxmemory-policy {f'of {name} ' if name else ''}is {policy}, "
             "which may evict the secret that replicas share; set it to volatile-ttl or volatile-lru"
-            for name, policy in told
+            for name, policy in policies
             if policy.startswith("allkeys-")
         ]
 
@@ -388,11 +403,11 @@ class RedisBodies:
         except _SILENT as error:
             self._breaker.failed()
             self._link.stumbled()
-            raise self._silent(_line(error)) from error
+            raise self._silent(link.line(error)) from error
         except RedisError as error:
             self._breaker.answered()
             raise StoreError(
-                f"store {self.where}: refused ({_line(error)}); {_advice(error)}"
+                f"store {self.where}: refused ({link.line(error)}); {_advice(error)}"
             ) from error
         self._breaker.answered()
         return result
@@ -463,9 +478,3 @@ def _advice(error: RedisError) -> str:
     if isinstance(error, MovedError):
         return "the server is one of a cluster: write redis+cluster:// in store.url"
     return "see the server's memory limit and the user's permissions"
-
-
-def _line(error: Exception) -> str:
-    # A sentinel that was asked in vain is shown as its client with all its settings.
-    text = re.sub(r"<redis\..*>", "sentinel", str(error).strip())
-    return text.splitlines()[0] if text else type(error).__name__

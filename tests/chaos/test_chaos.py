@@ -5,7 +5,7 @@ Times are not looked at here: other tests may run beside these.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import pytest
@@ -19,27 +19,13 @@ from tests.chaos.scenarios import SCENARIOS, play
 from tests.proxy.house import body
 from tests.servers import redis_binary
 
-if TYPE_CHECKING:
-    from _pytest.mark import ParameterSet
-
 SHORT = Scale(kills=2, calm=50, requests=250, seconds=1.0, purges=3)
 GOOD = {"requests": 9, "errors": 0, "wrong": 0, "recovered": True}
 EXACT = {"x-cache": "HIT", "x-likewise-match": "exact"}
 SEMANTIC = {"x-cache": "HIT", "x-likewise-match": "semantic"}
 
 
-# Faults of the product that a scenario shows: it must be taken off here once it is mended.
-KNOWN = {
-    "purges-under-way": "a purge does not end what another replica asked upstream before it",
-}
-
-
-def marked(name: str) -> ParameterSet:
-    marks = [pytest.mark.xfail(reason=KNOWN[name], strict=True)] if name in KNOWN else []
-    return pytest.param(name, marks=marks)
-
-
-@pytest.mark.parametrize("name", [marked(name) for name in SCENARIOS])
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_nobody_notices(name: str) -> None:
     """Whatever breaks, no client gets an error or a wrong answer, and the cache recovers."""
     if "redis" in name or "purges" in name:

@@ -372,7 +372,7 @@ async def test_a_personal_entry_is_shared_too(pair: tuple[Memory, Memory]) -> No
     """An entry whose category only embedding shows is found exactly by the other process."""
     here, there = pair
     for one in pair:
-        one.centroids = await one.learn_examples(WITH_EXAMPLES)
+        one.sight.centroids = await one.sight.learn_examples(WITH_EXAMPLES)
     question = ask("Delete my account now please", user="u1")
     kept = await keep(here, question, rules=WITH_EXAMPLES, category="personal")
     assert (await find(there, question, WITH_EXAMPLES)).exact == kept
@@ -495,7 +495,7 @@ async def test_a_conversation_in_other_words_is_found_after_a_restart() -> None:
     assert near.turns[0] == pytest.approx(float(one @ other))
     assert near.turns[1:] == (1.0,)
     assert embedder.calls == ["is it old", "what is rome to you", "what is rome"]
-    (same,) = await again.compared(query, DEFAULTS, RULES, [replace(near, turns=())])
+    (same,) = await again.sight.compared(query, DEFAULTS, RULES, [replace(near, turns=())])
     assert same == near
     await first.close()
     await again.close()
@@ -524,7 +524,7 @@ async def test_what_the_model_cannot_read_is_exact_only(
 
 async def test_a_category_by_meaning_scopes_the_entry(memory: Memory) -> None:
     """What looks like a personal category's examples is kept and found per user only."""
-    memory.centroids = await memory.learn_examples(WITH_EXAMPLES)
+    memory.sight.centroids = await memory.sight.learn_examples(WITH_EXAMPLES)
     text = "Delete my account now please"
     kept = await keep(memory, ask(text, user="u1"), rules=WITH_EXAMPLES, category="personal")
     mine = await find(memory, ask(text, user="u1"), WITH_EXAMPLES)
@@ -541,7 +541,7 @@ async def test_a_category_by_meaning_scopes_the_entry(memory: Memory) -> None:
 
 async def test_a_category_dropped_from_the_policy_falls_to_the_defaults(memory: Memory) -> None:
     """Centroids of an older policy guess a name that the new one may lack."""
-    memory.centroids = await memory.learn_examples(WITH_EXAMPLES)
+    memory.sight.centroids = await memory.sight.learn_examples(WITH_EXAMPLES)
     found = await find(memory, ask("Delete my account now please"))
     assert (found.category, found.fault) == (None, None)
 
@@ -549,8 +549,8 @@ async def test_a_category_dropped_from_the_policy_falls_to_the_defaults(memory: 
 async def test_neighbours_anywhere_cross_spaces(memory: Memory) -> None:
     """For explaining, the best neighbours of all partitions come in one order."""
     kept = [await keep(memory, ask(EGG)), await keep(memory, ask(EGGS, namespace="n"))]
-    memory.centroids = await memory.learn_examples(WITH_EXAMPLES)
-    near, guess = await memory.nearest_anywhere(EGG, 5)
+    memory.sight.centroids = await memory.sight.learn_examples(WITH_EXAMPLES)
+    near, guess = await memory.sight.nearest_anywhere(EGG, 5)
     assert [c.facts for c in near] == kept
     assert guess is not None
     assert guess.best == "personal"
@@ -570,7 +570,7 @@ async def test_a_hung_embedder_costs_one_budget(
     embedder.calls.clear()
     embedder.act = lambda _: assert_released(release)
     async with asyncio.timeout(5):
-        while not memory.embedding_stalled:
+        while not memory.sight.stalled:
             found = await find(memory, ask(f"{EGG} {memory.faults.embed_timeout}"))
             assert found.fault is Reason.EMBED_TIMEOUT
     called, waited = len(embedder.calls), memory.faults.embed_timeout
@@ -644,7 +644,7 @@ async def test_examples_without_a_model_teach_nothing(
             raise error
 
     embedder.act = fail
-    learned = await memory.learn_examples(WITH_EXAMPLES)
+    learned = await memory.sight.learn_examples(WITH_EXAMPLES)
     assert learned.names == (() if error else ("personal",))
     assert memory.faults.embed == (1 if error else 0)
 

@@ -1,0 +1,201 @@
+"""What changed in a shared store, as a Redis stream with numbers of our own that leave none out.
+
+Every call is one script over three keys of one slot: the log's head, its steps, and how far each
+replica has read. The log is made anew, under another epoch, where its head is not there or came up
+with another server, which may hold an older copy: then nobody can tell what is missing. It neither
+asks nor trips the store's breaker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import RedisClusterException, RedisError
+
+from index.ending import end
+from index.errors import GapError, StoreError
+from index.faults import Told
+from index.ports import Mark, News, Step, StepKind
+from index.stores import link
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+LOG = logging.getLogger("likewise.replicas")
+
+# Steps that the stream keeps at least; who is further behind compares all.
+KEPT = 50_000
+READ_AT_ONCE = 1_000
+ENTRIES_PER_STEP = 500
+# Seconds after which a replica that was not heard of is off the list.
+BURIED = 60.0
+_KINDS = frozenset(kind.value for kind in StepKind)
+RETRY_SECONDS = 0.5
+# Names that wait to be told. Beyond that everybody compares all.
+UNTOLD = 100_000
+
+_ENTER = """
+local server = redis.pcall('INFO', 'server')
+local run = type(server) == 'string' and string.match(server, 'run_id:(%x+)') or ''
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+if redis.call('HGET', KEYS[1], 'run') ~= run then
+  redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+  redis.call('HSET', KEYS[1], 'run', run, 'epoch', ARGV[1], 'seq', 0)
+end
+local head = redis.call('HMGET', KEYS[1], 'epoch', 'seq')
+"""
+_TELL = (
+    _ENTER
+    + """
+local seq = head[2]
+for i = 4, #ARGV, 2 do
+  seq = string.format('%d', redis.call('HINCRBY', KEYS[1], 'seq', 1))
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], seq .. '-0',
+    'kind', ARGV[i], 'by', ARGV[2], 'entries', ARGV[i + 1])
+end
+return {head[1], seq}
+"""
+)
+# A full server takes no word of how far one has read, but its steps can be read all the same.
+_READ = (
+    _ENTER
+    + """
+if head[1] ~= ARGV[3] then return {head[1], head[2], 0, {}} end
+local told = redis.pcall('HSET', KEYS[3], ARGV[2], ARGV[4] .. ' ' .. now)
+local steps = redis.call('XRANGE', KEYS[2], ARGV[5], '+', 'COUNT', ARGV[6])
+return {head[1], head[2], type(told) == 'number' and 1 or 0, steps}
+"""
+)
+_SILENT = (
+    _ENTER
+    + """
+local silent = {}
+local replicas = redis.call('HGETALL', KEYS[3])
+for i = 1, #replicas, 2 do
+  local seq, at = string.match(replicas[i + 1], '(%d+) (%d+)')
+  local age = now - at
+  if age > tonumber(ARGV[5]) then
+    redis.call('HDEL', KEYS[3], replicas[i])
+  elseif age <= tonumber(ARGV[4]) and replicas[i] ~= ARGV[2]
+    and tonumber(seq) < tonumber(ARGV[3]) then
+    silent[#silent + 1] = replicas[i]
+  end
+end
+return {head[1], silent}
+"""
+)
+
+
+class Stream:
+    """The `Log` port, for the event loop that first uses it."""
+
+    def __init__(self, servers: link.Link, *, namespace: str, kept: int = KEPT) -> None:
+        self.origin = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+        self._link = servers
+        # In braces, so that a cluster keeps them together.
+        self._keys = [f"{{{namespace}}}:{name}" for name in ("log", "steps", "replicas")]
+        self._kept = kept
+        self._untold: dict[str, StepKind] = {}
+        self._lost = False
+        self._warned = Told(LOG)
+        self._telling: asyncio.Task[None] | None = None
+
+    def tell(self, kind: StepKind, entries: Iterable[str]) -> None:
+        self._untold.update(dict.fromkeys(entries, kind))
+        if len(self._untold) > UNTOLD:
+            self._untold.clear()
+            self._lost = True
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell())
+
+    async def mark(self) -> Mark:
+        return (await self._read(Mark("", 0), 0)).end
+
+    async def since(self, mark: Mark) -> News:
+        news = await self._read(mark, READ_AT_ONCE)
+        if news.end.epoch != mark.epoch:
+            raise GapError(f"store {self._link.where}: its log of changes was begun anew")
+        if any(step.seq != mark.seq + n for n, step in enumerate(news.steps, 1)) or (
+            not news.steps and news.end.seq != mark.seq
+        ):
+            raise GapError(f"store {self._link.where}: its log of changes is cut off")
+        return news
+
+    async def fence(self) -> Mark:
+        return await self._append([(StepKind.FENCE, ())])
+
+    async def silent(self, mark: Mark, seconds: float) -> list[str]:
+        limits = [int(limit * 1000) for limit in (seconds, BURIED)]
+        epoch, names = await self._run(_SILENT, self.origin, mark.seq, *limits)
+        if epoch.decode() != mark.epoch:
+            raise GapError(f"store {self._link.where}: its log of changes was begun anew")
+        return sorted(name.decode() for name in names)
+
+    async def leave(self) -> None:
+        if self._telling is not None:
+            await asyncio.wait([self._telling], timeout=RETRY_SECONDS)
+            await end(self._telling)
+        with suppress(StoreError):
+            await self._reach("HDEL", self._keys[2], self.origin)
+
+    async def _tell(self) -> None:
+        """Tell what waits, again and again until it is told."""
+        while self._untold or self._lost:
+            told, self._untold = self._untold, {}
+            try:
+                if self._lost:
+                    await self._reach("DEL", self._keys[0])
+                    self._lost = False
+                await self._append(_steps(told))
+            except StoreError as fault:
+                self._untold = told | self._untold
+                self._warned.warn("replicas", f"{fault}; it is told later")
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _append(self, steps: Iterable[tuple[StepKind, Sequence[str]]]) -> Mark:
+        words = [word for kind, entries in steps for word in (kind.value, " ".join(entries))]
+        epoch, seq = await self._run(_TELL, self.origin, self._kept, *words)
+        return Mark(epoch.decode(), int(seq))
+
+    async def _read(self, mark: Mark, most: int) -> News:
+        after = f"{mark.seq + 1}-0"
+        words = (self.origin, mark.epoch, mark.seq, after, most)
+        epoch, seq, told, steps = await self._run(_READ, *words)
+        found = tuple(_step(number, fields) for number, fields in steps)
+        return News(found, Mark(epoch.decode(), int(seq)), bool(told))
+
+    async def _run(self, script: str, *words: str | int) -> Any:
+        return await self._reach("EVAL", script, 3, *self._keys, secrets.token_hex(8), *words)
+
+    async def _reach(self, *words: str | int) -> Any:
+        try:
+            return await self._link.writes.execute_command(*words)  # type: ignore[no-untyped-call]
+        except (RedisError, RedisClusterException, OSError) as error:
+            self._link.stumbled()
+            raise StoreError(
+                f"store {self._link.where}: its log of changes cannot be used ({link.line(error)})"
+            ) from error
+
+
+def _steps(told: dict[str, StepKind]) -> Iterable[tuple[StepKind, list[str]]]:
+    for kind in (StepKind.GONE, StepKind.PUT):
+        names = [name for name, became in told.items() if became is kind]
+        for start in range(0, len(names), ENTRIES_PER_STEP):
+            yield kind, names[start : start + ENTRIES_PER_STEP]
+
+
+def _step(number: bytes, fields: list[bytes]) -> Step:
+    """What a newer version may tell of besides is a change of nothing."""
+    held = dict(zip(fields[::2], fields[1::2], strict=True))
+    seq = int(number.partition(b"-")[0])
+    kind, by = held.get(b"kind", b"").decode(), held.get(b"by", b"").decode()
+    if kind not in _KINDS:
+        return Step(seq, StepKind.PUT, by)
+    return Step(seq, StepKind(kind), by, tuple(held.get(b"entries", b"").decode().split()))
