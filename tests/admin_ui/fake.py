@@ -256,8 +256,7 @@ class FakeConsole:
     async def health(self) -> dict[str, Any]:
         return {
             "version": "1", "uptime": 60.0, "ready": True, "state": "ready", "entries": 7,
-            "entry_bytes": 2048, "entries_to_renew": 0, "store_missing": "", "store": "sqlite:./likewise.db",
-            "entries_to_renew": 0,
+            "entry_bytes": 2048, "entries_to_renew": 0, "store": "sqlite:./likewise.db",
             "store_missing": "",
             "store_faults": {"read": 0, "write": 0},
             "index": {"vectors": 7, "spaces": 1, "dead": 0, "bytes": 4096},

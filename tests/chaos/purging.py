@@ -26,7 +26,7 @@ PROMPTS = 20
 # Seconds from one purge to the next.
 EVERY = 0.5
 # How long a new answer takes where purges must meet requests that are under way.
-UNDER_WAY = 0.4
+UNDER_WAY = 1.2
 SLOW = {"x-oracle-mode": f"slow:{UNDER_WAY}"}
 
 
