@@ -21,9 +21,7 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from proxy import bench
-
-TICKS = os.sysconf("SC_CLK_TCK")
+from proxy import bench, paths
 
 
 def main() -> None:
@@ -81,7 +79,7 @@ def with_wrk(rounds: int, seconds: int) -> tuple[float, float]:
 
 def burst(port: int, pid: int, script: Path, seconds: int) -> tuple[float, float]:
     """Requests per second, and the server's CPU seconds per request."""
-    before = cpu_of(pid)
+    before = paths.cpu_of(pid)
     said = subprocess.run(
         [
             "wrk",
@@ -100,12 +98,7 @@ def burst(port: int, pid: int, script: Path, seconds: int) -> tuple[float, float
     if found is None or "Non-2xx" in said:
         raise SystemExit(f"wrk said: {said}")
     count = int(found[1])
-    return count / float(found[2]), (cpu_of(pid) - before) / count
-
-
-def cpu_of(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    return count / float(found[2]), (paths.cpu_of(pid) - before) / count
 
 
 def lua(request: bytes) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-_OPENS_IN = 90.0
+_OPENS_IN = 180.0
 # Nothing leaves the machine: no proxy, no hub, no telemetry, nothing installed behind the scenes.
 OFFLINE: Mapping[str, str] = {
     "NO_PROXY": "*",
