@@ -18,8 +18,8 @@ from policies.values import Directives, Found, Owners, Query, Snapshot, Turn
 from policies.verdicts import Bypass, Forward, Lookup, Serve, outcome
 from proxy.dialects.listing import DIALECTS
 from proxy.dialects.ports import Frame
+from proxy.repeats import shape
 from proxy.reporting import standing, weighed
-from proxy.routes import shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,6 @@ the open connections about once a second.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -22,13 +21,15 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable
 
-# Where the connection is in reading a message. Plain integers: compared on every read.
+    from proxy.limits import Limits, Sweep
+
 # The scope key of a way to send a whole answer at once. uvicorn checks each header by two regular
 # expressions and writes twice, which costs more than an exact hit's own work.
 WHOLE: Final = "likewise.whole"
 # Of a body up to this size a client does not make us wait for parts.
 _SHORT = 16_384
 
+# Where the connection is in reading a message. Plain integers: compared on every read.
 _IDLE: Final = 0
 _HEAD: Final = 1
 _BODY: Final = 2
@@ -39,25 +40,7 @@ _FRAMING: Final = frozenset(
 )
 _PIPELINED: Final = 100  # requests that may wait behind one that is being answered
 _SLOWEST: Final = 1024  # bytes a second of body, once `body_timeout` has passed
-_CROWD: Final = 64  # clients that take nothing at once are an attack, or as good as one
 _LINGER: Final = 2.0  # seconds in which a refused client may read why, while it is still sending
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one listener takes from a client and how long it waits. Bytes and seconds."""
-
-    body: int = 10_000_000
-    headers: int = 65_536
-    header_count: int = 200
-    header_timeout: float = 10.0
-    body_timeout: float = 30.0
-    idle_timeout: float = 75.0
-    send_timeout: float = 60.0
-    connections: int = 10_000
-    grace: float = 5.0
-    drain: float = 600.0
-    response: int = 32_000_000
 
 
 class Refusal(Exception):
@@ -123,69 +106,6 @@ def _too_many_headers(message: str) -> Refusal:
 
 def _crowded(message: str) -> Refusal:
     return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too_many_connections", message)
-
-
-class Sweep:
-    """The one coarse timer of an event loop. `now` is the loop's time at the latest round.
-
-    Stamps taken from `now` are up to `period` seconds old, so a limit counts as passed only after
-    `period` more: nothing is cut early, and at most two periods late.
-    """
-
-    def __init__(self, period: float = 1.0) -> None:
-        self.period = period
-        self.now = 0.0
-        self.retired = False
-        self.crowded = False
-        self._members: set[GuardedProtocol] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def __len__(self) -> int:
-        return len(self._members)
-
-    def retire(self) -> None:
-        """Let every connection, open or to come, take one more request at most."""
-        self.retired = True
-        for member in self._members:
-            member.retire()
-
-    @classmethod
-    def for_limits(cls, *limits: Limits) -> Sweep:
-        """As seldom as these limits allow, and at most once a second."""
-        times = [
-            getattr(each, field.name)
-            for each in limits
-            for field in fields(each)
-            if field.name.endswith("_timeout")
-        ]
-        return cls(min([1.0, *(time / 4 for time in times)]))
-
-    def join(self, member: GuardedProtocol, loop: asyncio.AbstractEventLoop) -> None:
-        if self._loop is None:
-            self._loop = loop
-            self.now = loop.time()
-            loop.call_later(self.period, self._round)
-        self._members.add(member)
-
-    def leave(self, member: GuardedProtocol) -> None:
-        self._members.discard(member)
-
-    def _round(self) -> None:
-        loop = self._loop
-        if loop is None:
-            return
-        if not self._members:
-            self._loop = None  # the next connection starts it again
-            return
-        # Armed first, so that a fault below costs one round and not the timer.
-        loop.call_later(self.period, self._round)
-        elapsed = loop.time() - self.now
-        self.now += elapsed
-        for member in list(self._members):
-            member.check(elapsed)
-        stuck = sum(member.stuck for member in self._members)
-        # Once it is an attack, it is one until the last of them is gone.
-        self.crowded = stuck > (0 if self.crowded else _CROWD)
 
 
 class _Valve(FlowControl):

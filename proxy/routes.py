@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -19,15 +18,16 @@ from proxy import directives, feedback
 from proxy.batch import Order, itemised
 from proxy.coding import ACCEPTED, Damaged, TooLarge, UnknownCoding, decode
 from proxy.cors import is_preflight
-from proxy.dialects.canonical import BadBody, digest, has_floats, parse
+from proxy.dialects.canonical import BadBody, has_floats, parse
 from proxy.dialects.envelope import openai_error, openai_kind
 from proxy.dialects.listing import route
 from proxy.dialects.ports import Frame
 from proxy.dialects.responses import is_alias
 from proxy.directives import BadDirective
 from proxy.exchange import Ask
-from proxy.identity import CREDENTIAL_HEADERS, is_credential, presented
+from proxy.identity import CREDENTIAL_HEADERS, presented
 from proxy.protocol import WHOLE
+from proxy.repeats import OURS, Repeats, key_of, lines_of, shape
 from proxy.settings import is_local
 from proxy.upstream import UpstreamFault, waiting
 
@@ -51,29 +51,12 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("likewise.routes")
 
-# Headers that shape an answer join the fingerprint; those that steer the cache are read.
-SHAPING = frozenset({
-    b"anthropic-version", b"anthropic-beta", b"openai-beta", b"openai-organization",
-    b"openai-project",
-})  # fmt: skip
-_READ = SHAPING | {b"cache-control", b"content-encoding", b"via", b"origin"}
-_KNOWN = _READ | {*CREDENTIAL_HEADERS}
-# What nearly every request carries and nobody here reads.
-_PLAIN = frozenset({
-    b"host", b"user-agent", b"accept", b"content-type", b"content-length", b"accept-encoding",
-    b"connection", b"x-stainless-lang", b"x-stainless-package-version", b"x-stainless-os",
-    b"x-stainless-arch", b"x-stainless-runtime", b"x-stainless-runtime-version",
-    b"x-stainless-async", b"x-stainless-retry-count", b"x-stainless-read-timeout",
-})  # fmt: skip
-_OURS = b"x-likewise-"
 # Paths of Likewise's own are never an upstream's business.
 _RESERVED = "/v1/likewise/"
 # A response that the vendor keeps, by its id, and what hangs on it.
 _KEPT = re.compile(r"(?:/openai)?(?:/v1)?/responses/([^/]+)(?:/.*)?")
-_MEMO_BODY = 16_384
 # Reading a body of many megabytes takes long enough to be noticed by everybody else.
 _LONG = 262_144
-_MEMO_ITEMS = 4_096
 # What is sent at once of a body, beyond the little that the connection itself holds.
 _SLICE = 262_144
 _JSON = (b"content-type", b"application/json")
@@ -98,7 +81,7 @@ class DataPort:
         self._limit = body_limit
         self._ready = ready
         self._cors = cors
-        self._memo: OrderedDict[tuple[Any, ...], Ask] = OrderedDict()
+        self._repeats = Repeats()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -137,8 +120,9 @@ class DataPort:
             return False
         whole = scope[WHOLE]
         try:
-            ask = self._memo.get(_key(scope, _seen(scope), bytes(body)))
-            if ask is None or not ask.settled_under(self._engine.rules):
+            known = key_of(scope, lines_of(scope), bytes(body))
+            ask = self._repeats.read_before(known, self._engine.rules)
+            if ask is None:
                 return False
             return self._engine.repeat(ask, lambda ready, own: whole(_joined(ready, own)))
         except Exception:
@@ -196,18 +180,14 @@ class DataPort:
 
     def _ask(self, dialect: Dialect, deployment: str, scope: Scope, body: bytes) -> Ask:
         """The request as the engine takes it; byte-identical repeats share one."""
-        seen = _seen(scope)
-        key = _key(scope, seen, body)
-        ask = self._memo.get(key)
-        if ask is not None and ask.settled_under(self._engine.rules):
-            self._memo.move_to_end(key)
-            return ask
-        ask = self._parse(dialect, deployment, scope, seen, body)
-        # Many small items weigh far more than their body.
-        if len(body) <= _MEMO_BODY and not isinstance(ask, Order):
-            self._memo[key] = ask
-            if len(self._memo) > _MEMO_ITEMS:
-                self._memo.popitem(last=False)
+        lines = lines_of(scope)
+        known = key_of(scope, lines, body)
+        ask = self._repeats.read_before(known, self._engine.rules)
+        if ask is None:
+            ask = self._parse(dialect, deployment, scope, lines, body)
+            # Many small items weigh far more than their body.
+            if not isinstance(ask, Order):
+                self._repeats.keep(known, ask)
         return ask
 
     def _parse(
@@ -271,7 +251,7 @@ class DataPort:
         ours = {
             name.decode("latin-1"): value.decode("latin-1")
             for name, value in headers.items()
-            if name.startswith(_OURS)
+            if name.startswith(OURS)
         }
         asked = directives.read(headers.get(b"cache-control", b"").decode("latin-1"), ours)
         if asked.category is not None and self._engine.rules.named(asked.category) is None:
@@ -582,33 +562,9 @@ def _refuse_loop(headers: Any) -> None:
             raise _Refused(508, "loop_detected", said)
 
 
-def _seen(scope: Scope) -> Headers:
-    """The header lines that may matter to anybody."""
-    return [
-        line
-        for line in scope["headers"]
-        if (name := line[0]) not in _PLAIN and (name in _KNOWN or _matters(name))
-    ]
-
-
-def _key(scope: Scope, seen: Headers, body: bytes) -> tuple[Any, ...]:
-    """All of a request that its reading depends on."""
-    return (scope["path"], scope["query_string"], *seen, body)
-
-
 def _joined(ready: Ready, own: bytes) -> bytes:
     """A whole answer as it goes over the wire."""
     return b"%b%b\r\n%b" % (ready.head, own, ready.body)
-
-
-def _matters(name: bytes) -> bool:
-    return name.startswith(_OURS) or is_credential(name)
-
-
-def shape(query: bytes, seen: Headers) -> bytes:
-    """What outside the body shapes an answer, as one unambiguous byte string."""
-    lines = sorted(line for line in seen if line[0] in SHAPING)
-    return digest(query, *(part for line in lines for part in line))
 
 
 def _target(scope: Scope) -> str:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
 from policies.checked import Fault, Fraction, Section, SomeBytes, SomeTime, Word, number
 from policies.config import PolicyFile
-from proxy.protocol import Limits
+from proxy.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

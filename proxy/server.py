@@ -23,7 +23,8 @@ import uvicorn
 import uvloop
 
 from index.errors import SetupError
-from proxy.protocol import Limits, Sweep, guarded
+from proxy.limits import Limits, Sweep
+from proxy.protocol import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence

@@ -21,7 +21,7 @@ from policies.config import read_policy
 from policies.document import MAX_BYTES, Document, read
 from policies.errors import PolicyError, Problem
 from policies.values import JudgeKind
-from proxy.protocol import Limits
+from proxy.limits import Limits
 from proxy.schema import ConfigFile, host_name, http_url, store_url
 
 if TYPE_CHECKING:

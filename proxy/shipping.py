@@ -23,7 +23,7 @@ from proxy.dialects.listing import DIALECTS
 from proxy.dialects.ports import Frame
 from proxy.exchange import MODEL_KEPT
 from proxy.fill import LATER
-from proxy.routes import shape
+from proxy.repeats import shape
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

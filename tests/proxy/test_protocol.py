@@ -16,7 +16,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from proxy.protocol import WHOLE, Limits, Sweep
+from proxy.limits import Limits
+from proxy.protocol import WHOLE
 from tests.proxy.house import until
 from tests.proxy.wire import (
     Echo,
@@ -569,12 +570,6 @@ def test_a_refusal_behind_what_was_answered_at_once() -> None:
         received = exchange(port, KNOWN + b"nonsense\r\n\r\n")
     assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"200", b"400"]
     assert b"KNOWN" in received
-
-
-def test_sweep_is_seldom() -> None:
-    """Once a second for the defaults, more often only where limits are shorter than that."""
-    assert Sweep.for_limits(Limits()).period == 1.0
-    assert Sweep.for_limits(Limits(), Limits(header_timeout=0.4)).period == pytest.approx(0.1)
 
 
 async def test_uvicorn_has_what_the_guard_builds_on() -> None:

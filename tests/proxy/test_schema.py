@@ -5,7 +5,7 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from proxy.protocol import Limits
+from proxy.limits import Limits
 from proxy.schema import ConfigFile, LimitsPart, host_name, http_url, store_url
 
 

@@ -16,7 +16,7 @@ import pytest
 from fastapi import FastAPI
 
 from index.errors import SetupError
-from proxy.protocol import Limits
+from proxy.limits import Limits
 from proxy.server import Listener, Stop, bind, run, serve
 from tests.proxy.wire import PATIENCE, Echo, answer, listening, read_all
 

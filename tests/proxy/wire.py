@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from proxy.protocol import Limits
+from proxy.limits import Limits
 from proxy.server import Listener, Stop, bind, run, serve
 
 if TYPE_CHECKING:
