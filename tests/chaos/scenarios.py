@@ -20,6 +20,7 @@ from tests.chaos import purging
 from tests.chaos.load import Clients, Ledger, Question, p99, questions
 from tests.chaos.outcome import SEED, Outcome
 from tests.chaos.parties import limit, move_a_slot, resize, stage, used
+from tests.disks import Disk
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -109,6 +110,22 @@ async def cluster_moves(at: Stage, scale: Scale) -> Outcome:
 
 async def full_disk(at: Stage, scale: Scale) -> Outcome:
     """The embedded store's disk fills up under load, and is then made larger."""
+    return await _without_room(at, scale, lambda *_: True)
+
+
+async def full_disk_start(at: Stage, scale: Scale) -> Outcome:
+    """The disk is full when the proxy starts anew, and is made larger under load."""
+
+    def anew(proxy: Proxy, disk: Path) -> bool:
+        proxy.stop()
+        Disk(disk).fill()
+        return proxy.start()
+
+    return await _without_room(at, scale, anew)
+
+
+async def _without_room(at: Stage, scale: Scale, before: Callable[[Proxy, Path], bool]) -> Outcome:
+    """Calm, then load without room, then a larger disk. `before` the load all must be well."""
     disk, ledger = at.disk(DISK), Ledger()
     store = disk / "likewise.db"
     proxy = at.proxy(f"sqlite:{store}")
@@ -117,6 +134,7 @@ async def full_disk(at: Stage, scale: Scale) -> Outcome:
         calm = await clients.pace(
             questions(dice, "calm"), scale.per_second, most=min(scale.calm, 500)
         )
+        begun = await asyncio.to_thread(before, proxy, disk)
         large = questions(dice, "large", LARGE)
         rough = await clients.pace(large, scale.per_second, most=scale.requests)
         free = shutil.disk_usage(disk).free
@@ -134,7 +152,7 @@ async def full_disk(at: Stage, scale: Scale) -> Outcome:
         requests=len(ledger.answers),
         errors=len(ledger.errors()),
         wrong=len(ledger.wrong()) + _count_wrong(back),
-        recovered=recovered and opened and bool(kept),
+        recovered=begun and recovered and opened and bool(kept),
         lost=sum(not answer.exact for answer in back),
         added_ms=p99(rough) - p99(calm),
         notes=(*sound, *([f"{free} bytes were still free"] if free > FREE_WHEN_FULL else ())),
@@ -150,6 +168,7 @@ SCENARIOS: Mapping[str, Callable[[Stage, Scale], Awaitable[Outcome]]] = {
     "redis-refuses": redis_refuses,
     "cluster-moves": cluster_moves,
     "full-disk": full_disk,
+    "full-disk-start": full_disk_start,
     "purges": purging.settled,
     "purges-under-way": purging.under_way,
 }
