@@ -87,7 +87,8 @@ class Opening:
         self._secret = None
         # Nothing that was read, asked or kept under the other secret counts from here on.
         self._engine.rules = replace(self._engine.rules)
-        await memory.purge([slot.facts.entry for slot in memory.catalog.slots()])
+        memory.fences.rise()
+        await memory.forget([slot.facts.entry for slot in memory.catalog.slots()])
         LOG.info("memory is on: the store is open")
 
     async def _late(self) -> tuple[Bodies, bytes]:

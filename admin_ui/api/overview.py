@@ -41,7 +41,8 @@ class IndexState(BaseModel):
 
 
 class JournalState(BaseModel):
-    """Decisions that were lost, and writes that failed and were tried again."""
+    """Decisions that were lost, and writes that failed and were tried again; `missing` says why
+    there is no file."""
 
     dropped: int
     faults: int
