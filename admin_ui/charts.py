@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from admin_ui.facts import Estimate, Line, Overview
+    from admin_ui.facts import Bin, Estimate, Line, Overview, Similarities
 
 WIDE = 100.0
 
@@ -98,3 +98,73 @@ def _round_up(share: float) -> float:
     """The next share that an axis may end at and a person can read."""
     ends = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
     return next((end for end in ends if end >= share), 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One bin of a histogram: its place, and its parts on top of each other, in percent."""
+
+    low: float
+    x: float
+    width: float
+    correct: float
+    wrong: float
+    unknown: float
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """A category's similarities from `low` to 1, and what each cut would do, as curves.
+
+    `cuts` are rows of cut, hit rate, lowest, likeliest (None: unknown) and highest share of wrong
+    hits, and how many comparisons that rests on. `wrong` and `hits` are paths in a field 100 high.
+    """
+
+    low: float
+    columns: list[Column]
+    cuts: list[tuple[float, float, float, float | None, float, int]]
+    hits: str
+    wrong: str
+
+
+def histogram(facts: Similarities) -> Histogram:
+    low = facts.bins[0].low if facts.bins else 0.5
+    most = max((b.correct + b.wrong + b.unknown for b in facts.bins), default=0) or 1
+    cuts = [
+        (p.cut, p.hit_rate, p.false_hits.low, p.false_hits.estimate, p.false_hits.high,
+         p.false_hits.samples)
+        for p in facts.predicted
+    ]  # fmt: skip
+    return Histogram(
+        low=low,
+        columns=[_column(b, low, most) for b in facts.bins if b.correct or b.wrong or b.unknown],
+        cuts=cuts,
+        hits=_outline([hit_rate for _, hit_rate, *_ in cuts]),
+        wrong=_outline([high for *_, high, _ in cuts]),
+    )
+
+
+def _column(one: Bin, low: float, most: int) -> Column:
+    def tall(count: int) -> float:
+        # One that is there must be seen, however many others there are.
+        return max(2.0, round(100.0 * count / most, 2)) if count else 0.0
+
+    return Column(
+        low=one.low,
+        x=round(100.0 * (one.low - low) / (1 - low), 3),
+        width=round(100.0 * (one.high - one.low) / (1 - low), 3),
+        correct=tall(one.correct),
+        wrong=tall(one.wrong),
+        unknown=tall(one.unknown),
+        said=f"{one.low:.3f}: {one.correct} correct, {one.wrong} wrong, {one.unknown} unknown",
+    )
+
+
+def _outline(shares: Sequence[float]) -> str:
+    """A closed path over shares of one, on an axis that ends at one."""
+    if not shares:
+        return ""
+    step = WIDE / max(1, len(shares) - 1)
+    points = [f"{n * step:.2f} {100 - 100 * share:.2f}" for n, share in enumerate(shares)]
+    return f"M0 100L{'L'.join(points)}L100 100Z"

@@ -34,7 +34,10 @@ _BODY_SECONDS: Final = 10.0
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # What changes nothing although it is sent like a form, because it is too long for an address.
 _QUESTIONS: Final = frozenset(
-    {"/explain", "/api/explain", "/api/policy/check", "/api/policy/trial"}
+    {
+        *("/explain", "/policy/check", "/policy/trial"),
+        *("/api/explain", "/api/policy/check", "/api/policy/trial"),
+    }
 )
 _CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "

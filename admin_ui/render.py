@@ -23,10 +23,12 @@ _QUESTION_MARK: Final = (
 # Address, name, and the strokes of its sign on a field of 20 by 20.
 NAV: Final = (
     ("/", "Overview", "M3 14.5a7 7 0 1 1 14 0M10 14.5l3.5-5"),
+    ("/categories", "Categories", "M3 16V11M7 16V6M11 16v-7M15 16V4M2 16.5h16M13 2.5v15"),
     ("/decisions", "Decisions", "M3 5h14M3 10h14M3 15h8M14 15l1.5 1.5L18 13.5"),
     ("/entries", "Entries", "M4 4.5h12v4H4zM4 11.5h12v4H4zM7 6.5h2M7 13.5h2"),
     ("/explain", "Explain", _QUESTION_MARK),
     ("/policy", "Policy", "M3 6h6M13 6h4M11 4v4M3 14h2M9 14h8M7 12v4M3 10h9M16 10h1M14 8v4"),
+    ("/review", "Review", "M3 10.5l4 4L17 5"),
     ("/health", "Health", "M2 10.5h4l2-5 4 9 2-4h4"),
     ("/api", "API", "M7 5l-4 5 4 5M13 5l4 5-4 5"),
 )
@@ -115,6 +117,7 @@ def _page(scope: Scope, template: str, status: int, facts: dict[str, Any]) -> HT
     html = _ENVIRONMENT.get_template(template).render(
         path=scope["path"],
         inside="session" in state,
+        may=state.get("role") != "viewer",
         csrf=session.csrf if session else "",
         **facts,
     )

@@ -18,6 +18,7 @@ _ROWS: Final = 50
 EFFECTS: Final = {
     "flagged": "Marked bad: the entry is not served by meaning any more until it is reviewed.",
     "removed": "Marked bad: the entry is removed.",
+    "restored": "Marked good: the entry is served by meaning again.",
     "none": "Noted.",
     "stands": "Somebody was quicker: the first verdict stands.",
 }

@@ -2,13 +2,26 @@
 
 from typing import Final
 
-from admin_ui.pages import decisions, entries, explain, overview, plain, session
+from admin_ui.pages import (
+    categories,
+    decisions,
+    entries,
+    explain,
+    overview,
+    plain,
+    policy,
+    review,
+    session,
+)
 
 ROUTERS: Final = (
     overview.router,
+    categories.router,
     decisions.router,
     entries.router,
     explain.router,
+    policy.router,
+    review.router,
     plain.router,
     session.router,
 )

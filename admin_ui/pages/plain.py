@@ -1,4 +1,4 @@
-"""Pages that list facts as they come: the policy, the health of the parts, the API's shapes."""
+"""Pages that list facts as they come: the health of the parts, the API's shapes."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
@@ -7,13 +7,6 @@ from admin_ui.api.asking import Asked
 from admin_ui.render import page
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
-
-
-@router.get("/policy")
-async def policy(request: Request, console: Asked) -> Response:
-    lead = "What Likewise decides by, right now. It is changed in likewise.yaml."
-    facts = await console.policy()
-    return page(request, "facts.html", title="Policy", lead=lead, facts=facts)
 
 
 @router.get("/health")

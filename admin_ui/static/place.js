@@ -1,4 +1,4 @@
-// Forms that answer in place: `data-into` names the part that the answer's page brings anew.
+// Forms that answer in place: `data-into`, on the form or on a button of it, names the part that the answer's page brings anew.
 // Without a script the same form leads to the same page.
 import { localize } from "./times.js";
 
@@ -18,14 +18,15 @@ export async function take(address, into, init) {
 
 addEventListener("submit", async (event) => {
   const form = event.target;
-  const into = form.dataset.into;
+  const into = event.submitter?.dataset.into ?? form.dataset.into;
   if (!into) {
     return;
   }
   event.preventDefault();
   const place = form.closest(into) ?? document.querySelector(into);
   const body = new URLSearchParams(new FormData(form, event.submitter));
-  const part = await take(form.action, into, { method: "POST", body });
+  const address = event.submitter?.getAttribute("formaction") ?? form.getAttribute("action");
+  const part = await take(address, into, { method: "POST", body });
   if (part) {
     place.replaceWith(part);
     part.querySelector("[role=status], [role=alert]")?.scrollIntoView({ block: "nearest" });

@@ -3,7 +3,16 @@ from __future__ import annotations
 import pytest
 
 from admin_ui import charts
-from admin_ui.facts import Estimate, Line, Moment, Overview, Tally
+from admin_ui.facts import (
+    Bin,
+    Estimate,
+    Line,
+    Moment,
+    Overview,
+    Predicted,
+    Similarities,
+    Tally,
+)
 
 MOMENTS = [
     Moment(60.0, Tally(requests=5, exact=1, missed=4, collapsed=1, hit_p50_ms=2.0, tokens_saved=7)),
@@ -53,3 +62,31 @@ def test_bars() -> None:
 def test_whiskers(estimate: Estimate, expected: charts.Whiskers) -> None:
     """The axis ends at a round share that holds the upper bound."""
     assert charts.whiskers(estimate) == expected
+
+
+def test_histogram() -> None:
+    """Bins in percent of the axis and of the fullest bin; empty ones are left out; curves end at
+    the foot of the axis."""
+    facts = Similarities(
+        "code", 60.0, 9, 0, 2, 0.9, learned=False,
+        bins=[Bin(0.5, 0.75), Bin(0.75, 1.0, 1, 0, 3)],
+        predicted=[Predicted(0.5, 0.5, 0.5, Estimate(0.1, 0.0, 0.2, 4)), Predicted(1.0, 0, 0)],
+    )  # fmt: skip
+    drawn = charts.histogram(facts)
+    assert drawn.columns == [
+        charts.Column(0.75, 50, 50, 25, 0, 75, "0.750: 1 correct, 0 wrong, 3 unknown")
+    ]
+    assert drawn.cuts == [(0.5, 0.5, 0.0, 0.1, 0.2, 4), (1.0, 0, 0.0, None, 1.0, 0)]
+    assert drawn.hits == "M0 100L0.00 50.00L100.00 100.00L100 100Z"
+
+
+def test_histogram_of_nothing() -> None:
+    """No bins draw nothing."""
+    drawn = charts.histogram(Similarities("code", 60.0, 0, 0, 0, 0.9, learned=False))
+    assert (drawn.low, drawn.columns, drawn.hits) == (0.5, [], "")
+
+
+def test_one_wrong_among_many_is_seen() -> None:
+    """A part that is there is drawn at least two hundredths high."""
+    facts = Similarities("c", 60.0, 9, 0, 2, 0.9, learned=False, bins=[Bin(0.5, 1, 0, 1, 9999)])
+    assert charts.histogram(facts).columns[0].wrong == 2

@@ -44,6 +44,12 @@ MUTATIONS = [
     ("POST", f"/entries/{ENTRY}/delete"),
     ("POST", "/decisions/5/judge"),
     ("POST", "/decisions/5/purge"),
+    ("POST", "/categories/code/threshold"),
+    ("POST", "/policy"),
+    ("POST", "/policy/check"),
+    ("POST", "/policy/trial"),
+    ("POST", "/policy/editions/1/restore"),
+    ("POST", "/review/5"),
     ("POST", "/explain"),
     ("POST", "/logout"),
 ]

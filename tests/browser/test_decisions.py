@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
+from tests.browser.traffic import answered
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from tests.proxy.house import House
 
-TIDES, TIDES_AGAIN = "How do tides work?", "how do the tides work"
+TIDES = "How do tides work?"
 NEVER = "How do tides not work?"
 
 
@@ -50,8 +52,7 @@ def test_filters_narrow_the_log(page: Page, house: House) -> None:
 
 def test_a_row_opens_to_its_evidence(page: Page, house: House) -> None:
     """Both prompts with the difference marked, both answers, why, and the headers' id."""
-    house.chat(TIDES, "sk-pair")
-    answer = house.chat(NEVER, "sk-pair")
+    _, answer = answered(house, TIDES, NEVER, "sk-pair", "guard-negation")
     page.goto("/decisions")
     page.locator("#log details").first.locator("summary").click()
     evidence = page.locator("#evidence")
@@ -63,10 +64,8 @@ def test_a_row_opens_to_its_evidence(page: Page, house: House) -> None:
 
 def test_a_bad_answer_stops_hitting(page: Page, house: House) -> None:
     """Called bad on the page, an entry is not served by meaning again."""
-    key = "sk-bad"
-    house.chat("How do glaciers move?", key)
     again = "how do the glaciers move"
-    assert house.chat(again, key).headers["x-likewise-reason"] == "semantic"
+    key, _ = answered(house, "How do glaciers move?", again, "sk-bad")
     page.goto("/decisions?reason=semantic")
     page.locator("#log details", has_text=again).first.locator("summary").click()
     page.get_by_role("button", name="Bad answer").click()

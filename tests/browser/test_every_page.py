@@ -8,13 +8,17 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from tests.admin_ui.hostile import HOSTILE_200
+from tests.browser.traffic import answered
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page, Response
 
     from tests.proxy.house import House
 
-PAGES = ["/", "/decisions", "/entries", "/explain", "/policy", "/health", "/api"]
+PAGES = [
+    "/", "/categories", "/decisions", "/entries", "/explain", "/policy", "/review", "/health",
+    "/api",
+]  # fmt: skip
 BYTES = 300_000
 SERIOUS = {"serious", "critical"}
 NARROW, WIDE = {"width": 360, "height": 740}, {"width": 1360, "height": 900}
@@ -23,9 +27,10 @@ NARROW, WIDE = {"width": 360, "height": 740}, {"width": 1360, "height": 900}
 @pytest.fixture(scope="module", autouse=True)
 def traffic(house: House) -> None:
     """A hit of each kind, a refusal by a guard, and a bypass."""
-    for prompt in ("Is coffee good for you?", "Is coffee good for you?", "is coffee good for you",
-                   "Is coffee not good for you?"):  # fmt: skip
-        house.chat(prompt, "sk-pages")
+    coffee = "Is coffee good for you?"
+    for again, reason in ((coffee, "exact"), (coffee.lower(), "semantic"),
+                          ("Is coffee not good for you?", "guard-negation")):  # fmt: skip
+        answered(house, coffee, again, "sk-pages", reason)
     house.chat("Is tea good for you?", "sk-pages", temperature=1.7)
 
 

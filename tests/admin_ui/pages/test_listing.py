@@ -5,9 +5,22 @@ from urllib.parse import quote
 
 import pytest
 
-from admin_ui.facts import Estimate, Evidence, Judged, Kept, Line, Overview, Refused, Said
+from admin_ui.console import Doubt
+from admin_ui.facts import (
+    Applied,
+    Estimate,
+    Evidence,
+    Fault,
+    Judged,
+    Kept,
+    Line,
+    Overview,
+    Refused,
+    Said,
+    Written,
+)
 from tests.admin_ui.conftest import ORIGIN
-from tests.admin_ui.fake import decision, entry
+from tests.admin_ui.fake import card, decision, entry
 from tests.admin_ui.hostile import HOSTILE
 from tests.admin_ui.pages.test_overview import BUSY
 from tests.admin_ui.reading import Reading
@@ -16,6 +29,10 @@ if TYPE_CHECKING:
     from starlette.testclient import TestClient
 
     from tests.admin_ui.fake import FakeConsole
+
+PAGES = [
+    "/", "/categories", "/decisions", "/entries", "/explain", "/policy", "/review", "/health",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -39,16 +56,18 @@ def test_hostile_text_stays_text(person: TestClient, console: FakeConsole, text:
     console.kept = [
         entry(1, text, category=text, model=text, tags=(text,), entry=text, **{text: 1})
     ]
-    console.rules = {text: {text: [text]}}
+    console.rules = {"mode": text, "load": text, "notices": [text]}
+    console.text = Written(text, text, text, False, (Fault(1, text, text),))
+    console.applied = Applied(False, text, (Fault(1, text, text),))
+    console.cards = [card(text, 0.9) | {"share": text, "guards": [text]}, card("code", 0.9)]
+    console.doubts = [Doubt(console.rows[0], "bad", text)]
     console.story = {
         "outcome": text, "reason": text, "category": text, "entry": text, text: text,
         "steps": [{"name": text, "text": text}, text],
         "candidates": [{"entry": text, "text": text, "score": 0.9, "reason": text, "seen": text}],
     }  # fmt: skip
     csrf = Reading(person.get("/explain").text).field("csrf")
-    answers = [
-        person.get(path) for path in ("/", "/decisions", "/decisions/1", "/entries", "/policy")
-    ]
+    answers = [person.get(path) for path in (*PAGES, "/decisions/1", "/policy/editions/1")]
     answers += [
         person.get(path, params={"text": text, "category": text, "next": text, "range": text})
         for path in ("/entries", "/entries/purge", "/login", "/", "/decisions", f"/{quote(text)}")
@@ -60,14 +79,19 @@ def test_hostile_text_stays_text(person: TestClient, console: FakeConsole, text:
             headers={"origin": ORIGIN},
         )
     )
+    changed = {"csrf": csrf, "text": text, "threshold": "0.9"}
+    answers += [
+        person.post(path, data=changed, headers={"origin": ORIGIN})
+        for path in ("/policy", "/policy/check", "/policy/trial", "/categories/code/threshold")
+    ]
     for answer in answers:
         assert answer.headers["content-type"].startswith("text/html"), answer.url
-        assert answer.status_code in {200, 404}
+        assert answer.status_code in {200, 404, 422}
         assert Reading(answer.text).active() == [], answer.url
-    assert "alert(1)" in Reading(answers[1].text).text or "evil" in Reading(answers[1].text).text
+    assert "alert(1)" in Reading(answers[2].text).text or "evil" in Reading(answers[2].text).text
 
 
-@pytest.mark.parametrize("path", ["/", "/decisions", "/entries", "/explain", "/policy", "/health"])
+@pytest.mark.parametrize("path", PAGES)
 def test_pages_can_be_used_without_sight(person: TestClient, path: str) -> None:
     """Each page has a language, one heading, a main part, and its place marked in the menu."""
     tags = Reading(person.get(path).text).tags
@@ -85,7 +109,7 @@ def test_links_lead_somewhere(person: TestClient, console: FakeConsole) -> None:
     console.rows = [decision(n) for n in range(60)]
     targets = {
         a["href"]
-        for path in ("/", "/decisions", "/entries", "/entries/purge", "/explain", "/api")
+        for path in (*PAGES, "/decisions/1", "/categories/code", "/entries/purge", "/api")
         for tag, a in Reading(person.get(path).text).tags
         if tag in {"a", "link"} and not a["href"].startswith("#")
     }

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("/policy", ("defaults.ttl", "86400")),
-        ("/health", ("index.vectors", "all-MiniLM-L6-v2", "3.1")),
+        ("/health", ("index.vectors", "sqlite:./likewise.db")),
         ("/api", ("/api/decisions/stream", "Forget one entry")),
     ],
 )
