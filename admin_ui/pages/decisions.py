@@ -7,9 +7,10 @@ from fastapi import APIRouter, Form, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from pydantic import BaseModel, Field
 
-from admin_ui.api.asking import Asked
+from admin_ui.api.asking import ENTRY_ID, Asked
 from admin_ui.api.decisions import LAST_ID, Numbered
-from admin_ui.console import Selection
+from admin_ui.console import Console
+from admin_ui.pages.entries import take_out
 from admin_ui.render import page
 from policies.record import Filter
 from policies.verdicts import Outcome, Reason
@@ -102,16 +103,36 @@ async def judge(
 
 @router.post("/decisions/{decision}/purge")
 async def purge(
-    console: Asked, request: Request, decision: Numbered, entry: Annotated[str, Form()]
+    console: Asked,
+    request: Request,
+    decision: Numbered,
+    entry: Annotated[str, Form(pattern=ENTRY_ID)],
 ) -> Response:
-    removed = await console.purge(Selection(ids=(entry,)), dry_run=False)
-    said = "The entry is gone." if removed else "The entry was gone already."
+    aside = await take_out(console, entry)
+    if aside is None:
+        return await _evidence(request, console, decision, said="The entry is gone.")
+    if not aside.entries:
+        return await _evidence(request, console, decision, said="The entry was gone already.")
+    said = "The entry is gone. It can be had back for a minute."
+    return await _evidence(request, console, decision, said=said, aside=aside.id)
+
+
+@router.post("/decisions/{decision}/undo")
+async def undo(
+    request: Request,
+    console: Asked,
+    decision: Numbered,
+    aside: Annotated[str, Form(pattern="^[0-9a-f]{16}$")],
+) -> Response:
+    said = "The entry is back." if await console.undo(aside) else "That minute is over."
     return await _evidence(request, console, decision, said=said)
 
 
-async def _evidence(request: Request, console: Asked, number: int, said: str = "") -> Response:
+async def _evidence(
+    request: Request, console: Console, number: int, *, said: str = "", aside: str = ""
+) -> Response:
     known = await console.evidence(number) if number <= LAST_ID else None
     if known is None:
         raise HTTPException(404, f"No decision {number}. The log keeps a bounded history.")
     row, evidence = known
-    return page(request, "decision.html", d=row, evidence=evidence, said=said)
+    return page(request, "decision.html", d=row, evidence=evidence, said=said, aside=aside)

@@ -7,9 +7,10 @@ from admin_ui.pages import (
     decisions,
     entries,
     explain,
+    health,
     overview,
-    plain,
     policy,
+    reference,
     review,
     session,
 )
@@ -20,8 +21,9 @@ ROUTERS: Final = (
     decisions.router,
     entries.router,
     explain.router,
+    health.router,
     policy.router,
     review.router,
-    plain.router,
+    reference.router,
     session.router,
 )

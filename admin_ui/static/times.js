@@ -1,5 +1,6 @@
 // Times in the reader's own zone: `<time datetime>` comes in UTC and is rewritten here.
-// `data-as="ago"` tells how long since, `clock` the time of day, anything else date and time.
+// `data-as="ago"` tells how long since, `left` how long to go, `clock` the time of day, anything else
+// date and time.
 
 const FULL = new Intl.DateTimeFormat(undefined, {
   year: "numeric", month: "short", day: "numeric",
@@ -32,6 +33,9 @@ function text(at, form) {
   if (form === "ago") {
     return ago((Date.now() - at) / 1000);
   }
+  if (form === "left") {
+    return `${Math.max(0, Math.ceil((at - Date.now()) / 1000))} s`;
+  }
   return form === "clock" ? clock(at) : full(at);
 }
 
@@ -47,3 +51,6 @@ export function localize(part = document) {
 
 localize();
 setInterval(localize, REFRESH_MS);
+if (document.querySelector("[data-as=left]")) {
+  setInterval(localize, 1000);
+}

@@ -155,5 +155,22 @@ def test_an_entry_is_purged_from_its_decision(person: TestClient, console: FakeC
     csrf = Reading(person.get("/decisions/7").text).field("csrf")
     form = {"csrf": csrf, "entry": ENTRY}
     html = person.post("/decisions/7/purge", data=form, headers={"origin": ORIGIN}).text
+    assert (Selection(ids=(ENTRY,)), None) in console.asked
+    assert "had back for a minute" in html
+    aside = next(a["value"] for _, a in Reading(html).tags if a.get("name") == "aside")
+    html = person.post(
+        "/decisions/7/undo", data={"csrf": csrf, "aside": aside}, headers={"origin": ORIGIN}
+    ).text
+    assert "The entry is back." in html
+
+
+def test_an_entry_too_large_to_undo_is_purged(person: TestClient, console: FakeConsole) -> None:
+    """What cannot be held aside goes for good, and nothing promises otherwise."""
+    console.rows, console.told, console.crowded = [decision(7)], WHOLE, True
+    console.kept = [entry(1, "a cat") | {"entry": ENTRY}]
+    csrf = Reading(person.get("/decisions/7").text).field("csrf")
+    form = {"csrf": csrf, "entry": ENTRY}
+    html = person.post("/decisions/7/purge", data=form, headers={"origin": ORIGIN}).text
     assert (Selection(ids=(ENTRY,)), False) in console.asked
     assert "The entry is gone." in html
+    assert "minute" not in html

@@ -20,7 +20,7 @@ from admin_ui.facts import (
     Written,
 )
 from tests.admin_ui.conftest import ORIGIN
-from tests.admin_ui.fake import card, decision, entry
+from tests.admin_ui.fake import ENTRY, card, decision, entry
 from tests.admin_ui.hostile import HOSTILE
 from tests.admin_ui.pages.test_overview import BUSY
 from tests.admin_ui.reading import Reading
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 PAGES = [
     "/", "/categories", "/decisions", "/entries", "/explain", "/policy", "/review", "/health",
 ]  # fmt: skip
+
+
+WHOLE = f"/entries/{ENTRY}"
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -54,7 +57,9 @@ def test_hostile_text_stays_text(person: TestClient, console: FakeConsole, text:
         guards=(text,), context=text,
     )  # fmt: skip
     console.kept = [
-        entry(1, text, category=text, model=text, tags=(text,), entry=text, **{text: 1})
+        entry(
+            1, text, category=text, model=text, tags=(text,), entry=ENTRY, owner=text, dialect=text
+        )
     ]
     console.rules = {"mode": text, "load": text, "notices": [text]}
     console.text = Written(text, text, text, False, (Fault(1, text, text),))
@@ -67,7 +72,7 @@ def test_hostile_text_stays_text(person: TestClient, console: FakeConsole, text:
         "candidates": [{"entry": text, "text": text, "score": 0.9, "reason": text, "seen": text}],
     }  # fmt: skip
     csrf = Reading(person.get("/explain").text).field("csrf")
-    answers = [person.get(path) for path in (*PAGES, "/decisions/1", "/policy/editions/1")]
+    answers = [person.get(path) for path in (*PAGES, "/decisions/1", "/policy/editions/1", WHOLE)]
     answers += [
         person.get(path, params={"text": text, "category": text, "next": text, "range": text})
         for path in ("/entries", "/entries/purge", "/login", "/", "/decisions", f"/{quote(text)}")
@@ -109,7 +114,7 @@ def test_links_lead_somewhere(person: TestClient, console: FakeConsole) -> None:
     console.rows = [decision(n) for n in range(60)]
     targets = {
         a["href"]
-        for path in (*PAGES, "/decisions/1", "/categories/code", "/entries/purge", "/api")
+        for path in (*PAGES, "/decisions/1", "/categories/code", "/entries/purge", WHOLE, "/api")
         for tag, a in Reading(person.get(path).text).tags
         if tag in {"a", "link"} and not a["href"].startswith("#")
     }
