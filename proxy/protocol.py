@@ -40,6 +40,7 @@ _FRAMING: Final = frozenset(
 )
 _PIPELINED: Final = 100  # requests that may wait behind one that is being answered
 _SLOWEST: Final = 1024  # bytes a second of body, once `body_timeout` has passed
+_HURRY: Final = 5.0  # seconds that each of a crowd gets
 _LINGER: Final = 2.0  # seconds in which a refused client may read why, while it is still sending
 
 
@@ -516,7 +517,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unsent = waiting
         patience = self.limits.send_timeout
         if self.sweep.crowded:
-            patience = min(patience, self.limits.header_timeout)
+            patience = min(patience, _HURRY)
         return now - self._flushed > patience + self.sweep.period
 
     @property

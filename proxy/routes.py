@@ -58,7 +58,7 @@ _KEPT = re.compile(r"(?:/openai)?(?:/v1)?/responses/([^/]+)(?:/.*)?")
 # Reading a body of many megabytes takes long enough to be noticed by everybody else.
 _LONG = 262_144
 # What is sent at once of a body, beyond the little that the connection itself holds.
-_SLICE = 262_144
+_SLICE = 65_536
 _JSON = (b"content-type", b"application/json")
 
 

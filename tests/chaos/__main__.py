@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from tests.chaos.outcome import Outcome
 
 COLUMNS = (
-    "scenario", "requests", "client errors", "wrong answers", "lost", "added p99", "recovered",
+    "scenario", "requests", "client errors", "wrong answers", "lost", "added p99", "p99 ratio",
+    "recovered",
 )  # fmt: skip
 
 
@@ -41,7 +42,8 @@ def main(names: tuple[str, ...], *, quick: bool) -> None:
             continue
         table.add_row(*_row(name, outcome))
         faults += [f"{name}: {fault}" for fault in outcome.broken()]
-        console.print(f"{name}: done in {time.monotonic() - begun:.0f} s")
+        told = "".join(f"; {figure}" for figure in outcome.told)
+        console.print(f"{name}: done in {time.monotonic() - begun:.0f} s{told}")
     console.print(table)
     for fault in faults:
         console.print(fault)
@@ -52,7 +54,8 @@ def _row(name: str, outcome: Outcome) -> list[str]:
     lost = "-" if outcome.lost is None else str(outcome.lost)
     added = "-" if outcome.added_ms is None else f"{outcome.added_ms:.1f} ms"
     counts = [str(outcome.requests), str(outcome.errors), str(outcome.wrong)]
-    return [name, *counts, lost, added, "yes" if outcome.recovered else "no"]
+    ratio = "-" if outcome.ratio is None else f"{outcome.ratio:.2f}"
+    return [name, *counts, lost, added, ratio, "yes" if outcome.recovered else "no"]
 
 
 if __name__ == "__main__":

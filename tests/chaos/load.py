@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
@@ -38,11 +39,13 @@ class Question:
     prompt: str
     headers: Mapping[str, str] = field(default_factory=dict)
     alike: frozenset[str] = frozenset()
+    stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, when, and from where. `fault` is a lost connection's; then `status` is 0."""
+    """What came back, when, and from where. `fault` is a lost connection's; then `status` is 0. The
+    text of a stream that does not end as it should is empty."""
 
     question: Question
     due: float
@@ -140,9 +143,9 @@ def questions(dice: random.Random, name: str, pad: int = 0) -> Iterator[Question
 class Clients:
     """Callers of one proxy or of several in turn; closes with the block."""
 
-    def __init__(self, ledger: Ledger, *urls: str) -> None:
+    def __init__(self, ledger: Ledger, *urls: str, choose: Callable[[], str] | None = None) -> None:
         self._ledger = ledger
-        self._urls = itertools.cycle(urls)
+        self._choose = choose or partial(next, itertools.cycle(urls))
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -159,14 +162,14 @@ class Clients:
 
     async def ask(self, question: Question, due: float | None = None, url: str = "") -> Answer:
         """Ask once and enter the answer into the ledger."""
-        answer = await self._asked(question, due, url or next(self._urls))
+        answer = await self._asked(question, due, url or self._choose())
         self._ledger.take(answer)
         return answer
 
     async def remembered(self, question: Question) -> Answer:
         """What memory alone answers; not entered, since 504 is a fair answer to that."""
         alone = dict(question.headers) | {"cache-control": "only-if-cached"}
-        return await self._asked(replace(question, headers=alone), None, next(self._urls))
+        return await self._asked(replace(question, headers=alone), None, self._choose())
 
     async def pace(
         self,
@@ -194,14 +197,27 @@ class Clients:
         got: dict[str, Any] = {}
         try:
             async with self._session.post(
-                f"{url}/v1/chat/completions", json=body(question.prompt), headers=question.headers
+                f"{url}/v1/chat/completions",
+                json=body(question.prompt, stream=question.stream),
+                headers=question.headers,
             ) as response:
                 raw = await response.read()
                 heads = {k.lower(): v for k, v in response.headers.items()}
-                got = {"status": response.status, "headers": heads, "text": _text(raw)}
+                streamed = question.stream and response.status == 200
+                text = _streamed(raw) if streamed else _text(raw)
+                got = {"status": response.status, "headers": heads, "text": text}
         except (aiohttp.ClientError, OSError, TimeoutError) as fault:
             got = {"fault": f"{type(fault).__name__}: {fault}"}
         return Answer(question, due, begun, time.monotonic(), **got)
+
+
+def _streamed(raw: bytes) -> str:
+    """The text of a stream; empty where it lacks its end, or says that something went wrong."""
+    events = [line.removeprefix(b"data: ") for line in raw.split(b"\n\n") if line]
+    if events[-1:] != [b"[DONE]"]:
+        return ""
+    deltas = (orjson.loads(event)["choices"][0]["delta"] for event in events[:-1])
+    return "".join(delta.get("content") or "" for delta in deltas)
 
 
 def _text(raw: bytes) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 SEED = 20_251
 ADDED_MS = 100.0
+RATIO = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ QUICK = Scale(kills=5, calm=300, requests=500, seconds=3.0, purges=10)
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What clients noticed. `added_ms` is None where no calm phase compares, `lost` where nothing
-    was promised."""
+    was promised. `ratio` is the time at p99 against that of the calm phase; `late` says what came
+    too late, `told` what was measured."""
 
     requests: int
     errors: int
@@ -38,7 +40,10 @@ class Outcome:
     recovered: bool
     lost: int | None = None
     added_ms: float | None = None
+    ratio: float | None = None
     notes: tuple[str, ...] = ()
+    late: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
 
     def broken(self, *, timed: bool = True) -> list[str]:
         """Which bounds it breaks, in words; none where all is well."""
@@ -48,8 +53,16 @@ class Outcome:
             "acknowledged answers lost": self.lost,
         }
         faults = [f"{count} {what}" for what, count in counts.items() if count]
-        if timed and self.added_ms is not None and self.added_ms > ADDED_MS:
-            faults.append(f"{self.added_ms:.0f} ms added at p99, {ADDED_MS:.0f} allowed")
+        if timed:
+            faults += self._late()
         if not self.recovered:
             faults.append("no recovery")
         return [*faults, *self.notes]
+
+    def _late(self) -> list[str]:
+        faults = list(self.late)
+        if self.added_ms is not None and self.added_ms > ADDED_MS:
+            faults.append(f"{self.added_ms:.0f} ms added at p99, {ADDED_MS:.0f} allowed")
+        if self.ratio is not None and self.ratio > RATIO:
+            faults.append(f"p99 is {self.ratio:.1f} times the calm one, {RATIO:.1f} allowed")
+        return faults

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LIKEWISE = Path(sys.executable).with_name("likewise")
-OPENS_IN = 30.0
-ENDS_IN = 15.0
+OPENS_IN = 90.0
+ENDS_IN = 30.0
 POLL = 0.03
 # Between the steps of a slot's move, so that requests meet each of them.
 STEP = 0.02
@@ -50,7 +50,13 @@ class Proxy:
         parts = {"store": {"url": store}} | parts | {"server": parts.get("server", {}) | server}
         text = configuration(folder, upstream, **parts)
         (folder / "likewise.yaml").write_text(text)
+        self.code: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the proxy is not running"
+        return self._process.pid
 
     def start(self) -> bool:
         """Whether it was ready in time."""
@@ -93,6 +99,13 @@ class Proxy:
         answer.raise_for_status()
         return int(answer.json()["removed"])
 
+    def metric(self, line: str) -> float:
+        """The value that stands behind a name with its labels in the metrics; 0 where none does."""
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        text = httpx.get(f"{self.admin}/metrics", headers=headers, trust_env=False).text
+        found = (row.rpartition(" ") for row in text.splitlines())
+        return next((float(value) for name, _, value in found if name == line), 0.0)
+
     def _ready(self) -> bool:
         try:
             answer = httpx.get(f"{self.url}/readyz", timeout=1.0, trust_env=False)
@@ -103,7 +116,7 @@ class Proxy:
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(ENDS_IN)
+            self.code = self._process.wait(ENDS_IN)
             self._process = None
 
 

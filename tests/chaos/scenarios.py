@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.chaos import purging
+from tests.chaos import purging, restarts, sockets, upstreams
 from tests.chaos.load import Clients, Ledger, Question, p99, questions
 from tests.chaos.outcome import SEED, Outcome
 from tests.chaos.parties import limit, move_a_slot, resize, stage, used
@@ -169,6 +169,9 @@ SCENARIOS: Mapping[str, Callable[[Stage, Scale], Awaitable[Outcome]]] = {
     "cluster-moves": cluster_moves,
     "full-disk": full_disk,
     "full-disk-start": full_disk_start,
+    "upstream-gone": upstreams.gone,
+    "crowd": sockets.crowd,
+    "rolling-restart": restarts.rolling,
     "purges": purging.settled,
     "purges-under-way": purging.under_way,
 }

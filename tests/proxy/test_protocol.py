@@ -447,7 +447,7 @@ def test_who_never_reads_is_dropped() -> None:
 
 
 def test_a_crowd_that_never_reads_is_dropped_sooner() -> None:
-    """Many at once get the time of a header only, however patient the server is with one."""
+    """Many at once get seconds, however patient the server is with one."""
     echo = Echo()
     limits = Limits(header_timeout=0.4, send_timeout=600)
     with listening(echo, limits) as port, ExitStack() as stack:
