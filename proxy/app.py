@@ -30,6 +30,7 @@ from proxy.learning import Learner
 from proxy.metrics import Meters
 from proxy.opening import Opening, opened_or_absent
 from proxy.pressure import gauges
+from proxy.quotas import Quotas
 from proxy.routes import DataPort
 from proxy.server import Listener, Stop, bind, serve
 from proxy.settings import is_local
@@ -196,10 +197,12 @@ async def _engine(
                 **_learned(engine),
                 "refused_keys": len(engine.refusals),
                 **_spared(upstreams),
+                "over_quota_total": engine.quotas.refused,
             }
         ),
         ids=request_ids(time.time),
         response_limit=settings.server.limits.response,
+        quotas=Quotas(settings.server.limits.key_calls, settings.server.limits.key_misses),
     )
     stack.push_async_callback(_end, asyncio.create_task(engine.refusals.run()))
     stack.push_async_callback(engine.flights.close)

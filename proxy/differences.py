@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-_LIMITS = "Likewise sets no limits and balances no load; the first upstream that matches serves"
+_LIMITS = (
+    "Likewise balances no load, and bounds keys only: server.limits.key_calls and key_misses; "
+    "the first upstream that matches serves, others of its pool take over"
+)
 _RETRY = "Likewise neither retries nor falls back to another model"
 _CHANGE = "Likewise does not change requests; callers send it themselves"
 _KEYS = "Likewise has no keys, users or budgets of its own; callers' keys are passed on upstream"

@@ -19,6 +19,7 @@ from policies.verdicts import Bypass, Forward, Lookup, Reason, Refusal, Serve, o
 from proxy.exchange import JSON, SSE, Ask, Ready, Repeat, Trail, evidence
 from proxy.fill import Errand, Filler, Place
 from proxy.flights import Flight, Flights
+from proxy.quotas import Quotas
 from proxy.refusals import Refusals
 from proxy.sessions import Sessions
 from proxy.upstream import UpstreamFault, waiting
@@ -88,6 +89,7 @@ class Engine:
     clock: Callable[[], float] = time.time
     learner: Learner | None = None
     flights: Flights = field(default_factory=Flights)
+    quotas: Quotas = field(default_factory=Quotas)
     sessions: Sessions = field(default_factory=Sessions)
     _ready: Shelf[Ready] = field(default_factory=lambda: Shelf(64_000_000, lambda r: len(r.body)))
     refusals: Refusals = field(init=False)
@@ -283,11 +285,12 @@ class Engine:
         under_way = self.flights.find(entry, place.generation, usage=False)
         if under_way is not None or self.flights.held("refresh", entry):
             return
+        if self.quotas.enter(errand.trail.ask.query.owners.key) is not None:
+            return
         self.flights.hold("refresh", entry, REFRESH_REST)
         trail = Trail(errand.trail.ask, errand.trail.id, errand.trail.at)
         behind = Errand(trail, errand.headers, errand.place, errand.rules)
-        flight = Flight(self._filler.cargo(behind))
-        self.flights.open(flight, self._filler.fill(flight, behind), listed=True)
+        self._send(Flight(self._filler.cargo(behind)), behind, listed=True)
 
     def _doubts(self, verdict: Serve, ask: Ask, rules: Rules) -> bool:
         """Whether this exact hit is one of the few that are asked again, to learn how often the
@@ -304,11 +307,12 @@ class Engine:
         """Ask upstream once more behind an exact hit; what it says is compared, and not kept."""
         if self.flights.held("again", facts.entry):
             return
+        if self.quotas.enter(errand.trail.ask.query.owners.key) is not None:
+            return
         self.flights.hold("again", facts.entry, REFRESH_REST)
         trail = Trail(errand.trail.ask, errand.trail.id, errand.trail.at)
         behind = Errand(trail, errand.headers, errand.place, errand.rules, again=facts)
-        flight = Flight(None)
-        self.flights.open(flight, self._filler.fill(flight, behind), listed=False)
+        self._send(Flight(None), behind, listed=False)
 
     # -- from upstream ---------------------------------------------------------------------------
 
@@ -338,15 +342,27 @@ class Engine:
     async def _lead(
         self, errand: Errand, verdict: Forward | None, caller: Caller, *, listed: bool
     ) -> None:
-        flight = errand.trail.flight = Flight(self._filler.cargo(errand))
+        trail = errand.trail
+        exceeded = self.quotas.enter(trail.ask.query.owners.key)
+        if exceeded is not None:
+            code = "rate_limit_exceeded"
+            await self._fail(trail, caller, 429, code, exceeded.said, after=exceeded.after)
+            return
+        flight = trail.flight = Flight(self._filler.cargo(errand))
         reader = flight.board()
-        self.flights.open(flight, self._filler.fill(flight, errand), listed=listed)
+        self._send(flight, errand, listed=listed)
         try:
             await flight.head()
             if not await self._instead(flight, errand, verdict, caller):
-                await self._tell(flight, reader, errand.trail, caller)
+                await self._tell(flight, reader, trail, caller)
         finally:
             flight.leave(reader)
+
+    def _send(self, flight: Flight, errand: Errand, *, listed: bool) -> None:
+        """Make a call that its key's quota admitted; it counts until its own end."""
+        key = errand.trail.ask.query.owners.key
+        task = self.flights.open(flight, self._filler.fill(flight, errand), listed=listed)
+        task.add_done_callback(lambda _: self.quotas.leave(key))
 
     async def _follow(self, flight: Flight, trail: Trail, caller: Caller) -> bool:
         """Take another's answer as it comes, or once it is there; False where it is none."""

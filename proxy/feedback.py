@@ -11,7 +11,7 @@ import logging
 import re
 import struct
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,6 +25,7 @@ from policies.record import Decision
 from policies.verdicts import Outcome, Reason
 from proxy.dialects.canonical import BadBody, parse
 from proxy.dialects.envelope import openai_error, openai_kind
+from proxy.quotas import Buckets
 from proxy.upstream import waiting
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ MOST_BYTES = 16_384
 NOTE_KEPT = 2_000
 # Verdicts that a key may send at once, and how many a second after that.
 BURST, RATE = 60, 1.0
-KEYS = 10_000
 # How long a shared store knows who made a request, and how long after it its note is there.
 NOTED = 3_700.0
 FLUSH = 0.2
@@ -145,24 +145,6 @@ def decided(known: Served) -> Decision:
     )  # fmt: skip
 
 
-class Limits:
-    """So many at once for each key, and so many a second after that."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def wait(self, key: str) -> float:
-        """Take one; 0, or the seconds until there is one again."""
-        now = self._clock()
-        left, at = self._left.pop(key, (float(BURST), now))
-        left = min(float(BURST), left + (now - at) * RATE)
-        self._left[key] = (max(left - 1, 0.0) if left >= 1 else left, now)
-        if len(self._left) > KEYS:
-            self._left.popitem(last=False)
-        return 0.0 if left >= 1 else (1 - left) / RATE
-
-
 class Feedback:
     """Takes verdicts. `counts` are those that were taken, by word."""
 
@@ -181,7 +163,7 @@ class Feedback:
         self._notes = notes
         self._on_verdict = on_verdict
         self._clock = clock
-        self._limits = Limits(clock)
+        self._limits = Buckets(BURST, RATE, clock)
         self._unwritten: dict[int, Decision] = {}
         # One verdict at a time for each request, without a lock for every request.
         self._turns = [asyncio.Lock() for _ in range(16)]

@@ -23,6 +23,8 @@ class Limits:
     idle_timeout: float = 75.0
     send_timeout: float = 60.0
     connections: int = 10_000
+    key_calls: int | None = None
+    key_misses: int | None = None
     grace: float = 5.0
     drain: float = 600.0
     response: int = 32_000_000

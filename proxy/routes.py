@@ -16,7 +16,8 @@ import orjson
 
 from proxy import directives, feedback
 from proxy.batch import Order, itemised
-from proxy.coding import ACCEPTED, Damaged, TooLarge, UnknownCoding, decode
+from proxy.caller import AsgiCaller, Refused, joined
+from proxy.coding import Damaged, TooLarge, UnknownCoding, decode
 from proxy.cors import is_preflight
 from proxy.dialects.canonical import BadBody, has_floats, parse
 from proxy.dialects.envelope import openai_error, openai_kind
@@ -29,11 +30,10 @@ from proxy.identity import CREDENTIAL_HEADERS, presented
 from proxy.protocol import WHOLE
 from proxy.repeats import OURS, Repeats, key_of, lines_of, shape
 from proxy.settings import is_local
-from proxy.upstream import UpstreamFault, waiting
+from proxy.upstream import UpstreamFault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from typing import TypeAlias
 
     from starlette.types import Message, Receive, Scope, Send
 
@@ -41,13 +41,10 @@ if TYPE_CHECKING:
     from proxy.cors import Cors
     from proxy.dialects.ports import Dialect
     from proxy.engine import Engine
-    from proxy.exchange import Ready
     from proxy.feedback import Feedback
     from proxy.identity import Identity
     from proxy.settings import Upstream
     from proxy.upstream import Headers
-
-    Whole: TypeAlias = Callable[[bytes], bool]
 
 LOG = logging.getLogger("likewise.routes")
 
@@ -57,9 +54,6 @@ _RESERVED = "/v1/likewise/"
 _KEPT = re.compile(r"(?:/openai)?(?:/v1)?/responses/([^/]+)(?:/.*)?")
 # Reading a body of many megabytes takes long enough to be noticed by everybody else.
 _LONG = 262_144
-# What is sent at once of a body, beyond the little that the connection itself holds.
-_SLICE = 65_536
-_JSON = (b"content-type", b"application/json")
 
 
 class DataPort:
@@ -89,7 +83,7 @@ class DataPort:
         if self._cors and (origin := self._cors.allowed(scope["headers"])) is not None:
             if is_preflight(scope["method"], scope["headers"]):
                 lines = self._cors.preflight(origin, scope["headers"])
-                await _Caller(send).reply(204, lines, b"")
+                await AsgiCaller(send).reply(204, lines, b"")
                 return
             send = self._marked(origin, scope, send)
         path = scope["path"]
@@ -101,13 +95,13 @@ class DataPort:
         elif path in ("/healthz", "/readyz"):
             await self._health(scope, send)
         elif path.startswith(_RESERVED):
-            refused = _Refused(404, "unknown_path", f"There is no {path[:80]} here.")
-            await _Caller(send).fail(refused, _openai(refused))
+            refused = Refused(404, "unknown_path", f"There is no {path[:80]} here.")
+            await AsgiCaller(send).fail(refused, _openai(refused))
         elif (named := _KEPT.fullmatch(path)) is not None and is_alias(named[1]):
             # The vendor never heard of it; who continues from it has to know why that fails.
             said = f"Previous response with id '{named[1][:80]}' not found."
-            refused = _Refused(400, "previous_response_not_found", said, "response_id")
-            await _Caller(send).fail(refused, _openai(refused))
+            refused = Refused(400, "previous_response_not_found", said, "response_id")
+            await AsgiCaller(send).fail(refused, _openai(refused))
         else:
             await self._pass_through(scope, receive, send)
 
@@ -124,7 +118,7 @@ class DataPort:
             ask = self._repeats.read_before(known, self._engine.rules)
             if ask is None:
                 return False
-            return self._engine.repeat(ask, lambda ready, own: whole(_joined(ready, own)))
+            return self._engine.repeat(ask, lambda ready, own: whole(joined(ready, own)))
         except Exception:
             LOG.exception("answering a repeat failed")
             return False
@@ -147,7 +141,7 @@ class DataPort:
     async def _cached(
         self, dialect: Dialect, deployment: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        caller = _Caller(send, receive, scope.get(WHOLE))
+        caller = AsgiCaller(send, receive, scope.get(WHOLE))
         try:
             body = await _read(receive, self._limit)
             if body is None:
@@ -161,17 +155,17 @@ class DataPort:
         except asyncio.CancelledError:
             if not caller.left:
                 raise
-        except _Refused as refused:
+        except Refused as refused:
             await self._refuse(dialect, caller, refused)
         except Exception:
             LOG.exception("answering a request failed")
             if not caller.started:
                 said = "Likewise failed on this request; its log has the details."
-                await self._refuse(dialect, caller, _Refused(500, "internal_error", said))
+                await self._refuse(dialect, caller, Refused(500, "internal_error", said))
         finally:
             caller.close()
 
-    async def _refuse(self, dialect: Dialect, caller: _Caller, refused: _Refused) -> None:
+    async def _refuse(self, dialect: Dialect, caller: AsgiCaller, refused: Refused) -> None:
         """Answer what never became a decision: the log, not the journal, knows its id."""
         number = b"%016x" % self._engine.ids()
         LOG.info("request %s: refused with %d %s", number.decode(), refused.status, refused.code)
@@ -206,9 +200,9 @@ class DataPort:
                 asked = directives.with_field(asked, body.pop("cache"))
                 raw = orjson.dumps(body)
         except BadBody as fault:
-            raise _Refused(400, fault.code, str(fault), fault.param) from None
+            raise Refused(400, fault.code, str(fault), fault.param) from None
         except BadDirective as fault:
-            raise _Refused(400, "invalid_value", str(fault), fault.param) from None
+            raise Refused(400, "invalid_value", str(fault), fault.param) from None
         upstream = self._upstream(dialect, deployment or body.get("model"))
         self._refuse_foreign_page(seen, upstream)
         frame = Frame(
@@ -222,7 +216,7 @@ class DataPort:
         try:
             query = dialect.read(body, frame)
         except BadBody as fault:
-            raise _Refused(400, fault.code, str(fault), fault.param) from None
+            raise Refused(400, fault.code, str(fault), fault.param) from None
         ask = Ask(
             dialect=dialect,
             query=query,
@@ -240,12 +234,12 @@ class DataPort:
             return decode(raw, coding, self._limit)
         except UnknownCoding as fault:
             said = f"The content coding {str(fault)!r} is not understood: send gzip or none."
-            raise _Refused(415, "unsupported_content_encoding", said) from None
+            raise Refused(415, "unsupported_content_encoding", said) from None
         except TooLarge:
             raise _too_large(self._limit) from None
         except Damaged as fault:
             said = f"The request body cannot be uncompressed: {fault}."
-            raise _Refused(400, "invalid_content_encoding", said) from None
+            raise Refused(400, "invalid_content_encoding", said) from None
 
     def _directives(self, headers: dict[bytes, bytes]) -> Directives:
         ours = {
@@ -267,7 +261,7 @@ class DataPort:
         found = self._engine.upstreams.serving(named, dialect.apis)
         if found is None:
             said = f"No upstream serves the model {str(model)[:80]!r}."
-            raise _Refused(404, "model_not_found", said, "model")
+            raise Refused(404, "model_not_found", said, "model")
         return found
 
     def _refuse_foreign_page(self, headers: Headers, upstream: Upstream) -> None:
@@ -278,7 +272,7 @@ class DataPort:
                 "A web page of another origin may not use the key configured here; "
                 "send one of its own, or allow the origin under server.cors."
             )
-            raise _Refused(403, "foreign_origin", said)
+            raise Refused(403, "foreign_origin", said)
 
     def _is_foreign(self, headers: Headers) -> bool:
         """Whether a page of a site that is not allowed here asks, without a key of its own."""
@@ -293,24 +287,24 @@ class DataPort:
 
     async def _rate(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Feedback: taken here, and never forwarded."""
-        caller = _Caller(send)
+        caller = AsgiCaller(send)
         try:
             if scope["method"] != "POST":
-                raise _Refused(405, "method_not_allowed", "Send feedback by POST.")  # noqa: TRY301 - one way out for all
+                raise Refused(405, "method_not_allowed", "Send feedback by POST.")  # noqa: TRY301 - one way out for all
             if self._is_foreign(scope["headers"]):
                 said = "A web page of another origin may not rate answers without a key."
-                raise _Refused(403, "foreign_origin", said)  # noqa: TRY301
+                raise Refused(403, "foreign_origin", said)  # noqa: TRY301
             body = await _read(receive, feedback.MOST_BYTES)
             if body is None:
                 return
             owner = self._identity.owners(presented(scope["headers"]), None).key
             status, told, lines = await self._verdicts.take(owner, body)
             await caller.reply(status, [*lines, (b"content-length", b"%d" % len(told))], told)
-        except _Refused as refused:
+        except Refused as refused:
             await caller.fail(refused, _openai(refused))
         except Exception:
             LOG.exception("taking a verdict failed")
-            failed = _Refused(500, "internal_error", "Likewise failed; its log has the details.")
+            failed = Refused(500, "internal_error", "Likewise failed; its log has the details.")
             await caller.fail(failed, _openai(failed))
 
     # -- everything else -------------------------------------------------------------------------
@@ -319,11 +313,11 @@ class DataPort:
         ready, said = self._ready() if scope["path"] == "/readyz" else (True, "ok")
         body = said.encode() + b"\n"
         lines = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body))]
-        await _Caller(send).reply(200 if ready else 503, lines, body)
+        await AsgiCaller(send).reply(200 if ready else 503, lines, body)
 
     async def _pass_through(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Any other path: both bodies streamed as they come, nothing read, nothing kept."""
-        caller = _Caller(send)
+        caller = AsgiCaller(send)
         try:
             _refuse_loop(scope["headers"])
             upstream = self._engine.upstreams.passthrough()
@@ -331,17 +325,31 @@ class DataPort:
                 self._refuse_foreign_page(scope["headers"], upstream)
             if upstream is None:
                 said = "Several upstreams are configured and none is marked `passthrough: true`."
-                raise _Refused(404, "no_passthrough", said)  # noqa: TRY301 - one way out for all
-            await self._relay(upstream, scope, receive, caller)
-        except _Refused as refused:
+                raise Refused(404, "no_passthrough", said)  # noqa: TRY301 - one way out for all
+            await self._admitted(upstream, scope, receive, caller)
+        except Refused as refused:
             await caller.fail(refused, _openai(refused))
         except UpstreamFault as fault:
             if not caller.started:
-                ours = _Refused(fault.status, fault.code, str(fault), after=fault.after)
+                ours = Refused(fault.status, fault.code, str(fault), after=fault.after)
                 await caller.fail(ours, _openai(ours))
 
+    async def _admitted(
+        self, upstream: Upstream, scope: Scope, receive: Receive, caller: AsgiCaller
+    ) -> None:
+        """Relay what the quota of its key lets through."""
+        key = self._identity.owners(presented(scope["headers"]), None).key
+        exceeded = self._engine.quotas.enter(key)
+        if exceeded is not None:
+            code = "rate_limit_exceeded"
+            raise Refused(429, code, exceeded.said, after=exceeded.after)
+        try:
+            await self._relay(upstream, scope, receive, caller, key)
+        finally:
+            self._engine.quotas.leave(key)
+
     async def _relay(
-        self, upstream: Upstream, scope: Scope, receive: Receive, caller: _Caller
+        self, upstream: Upstream, scope: Scope, receive: Receive, caller: AsgiCaller, key: str
     ) -> None:
         has_body = any(n in (b"content-length", b"transfer-encoding") for n, _ in scope["headers"])
         headers = list(scope["headers"])
@@ -355,7 +363,7 @@ class DataPort:
             headers,
             upload.chunks() if has_body else None,
             length=length,
-            caller=self._identity.owners(presented(headers), None).key,
+            caller=key,
         )
         gone = asyncio.ensure_future(upload.gone())
         try:
@@ -368,128 +376,6 @@ class DataPort:
         finally:
             gone.cancel()
             answer.close()
-
-
-class _Refused(Exception):
-    """A request that Likewise answers itself, in the caller's envelope."""
-
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        message: str,
-        param: str | None = None,
-        after: float | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status, self.code, self.param, self.after = status, code, param, after
-
-
-class _Caller:
-    """The engine's `Caller` over ASGI."""
-
-    # Defaults stand on the class: a hit never sets most of them.
-    _task: asyncio.Task[None] | None = None
-    _watch: asyncio.Task[None] | None = None
-    started = done = left = False
-
-    def __init__(
-        self, send: Send, receive: Receive | None = None, whole: Whole | None = None
-    ) -> None:
-        self._send = send
-        self._receive = receive
-        self._whole = whole
-
-    def at_once(self, ready: Ready, own: bytes) -> bool:
-        if self._whole is None or len(ready.body) > _SLICE:
-            return False
-        self.started = self.done = True
-        return self._whole(_joined(ready, own))
-
-    async def serve(self, ready: Ready, own: bytes) -> None:
-        await self.reply(200, self._lines(ready, own), ready.body)
-
-    def _lines(self, ready: Ready, own: bytes) -> Headers:
-        pairs = [line.split(b": ", 1) for line in own.split(b"\r\n")[:-1]]
-        return [*ready.lines, *((name, value) for name, value in pairs)]
-
-    async def reply(self, status: int, headers: Headers, body: bytes) -> None:
-        self.started = self.done = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": await self._all_but_last(body)})
-
-    async def start(self, status: int, headers: Headers) -> None:
-        self.started = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-
-    async def pace(self, ready: Ready, own: bytes, times: tuple[int, ...]) -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        lines = [line for line in self._lines(ready, own) if line[0] != b"content-length"]
-        await self.start(200, lines)
-        # Rendered streams end every event with one empty line.
-        events = [event + b"\n\n" for event in ready.body.split(b"\n\n")[:-1]]
-        sent = 0
-        try:
-            while sent < len(events):
-                due = times[min(sent, len(times) - 1)] / 1000
-                await asyncio.sleep(max(0.0, due - (loop.time() - began)))
-                await self.write(events[sent])
-                sent += 1
-        except asyncio.CancelledError:
-            # There is no time left for the pace, and all of it is known.
-            await self.write(b"".join(events[sent:]))
-            await self.end()
-            raise
-        await self.end()
-
-    def expect(self) -> None:
-        if self._watch is None and self._receive is not None:
-            self._task = asyncio.current_task()
-            self._watch = asyncio.create_task(self._leave(self._receive))
-
-    async def _leave(self, receive: Receive) -> None:
-        """Cancel the exchange when its client has left."""
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        # A finished answer reads as a disconnect too.
-        if not self.done and self._task is not None:
-            self.left = True
-            self._task.cancel()
-
-    def close(self) -> None:
-        self.done = True
-        if self._watch is not None:
-            self._watch.cancel()
-
-    async def write(self, chunk: bytes) -> None:
-        rest = await self._all_but_last(chunk)
-        await self._send({"type": "http.response.body", "body": rest, "more_body": True})
-
-    async def _all_but_last(self, body: bytes) -> bytes:
-        """Send slices of a large body, each when the one before was taken; the last is returned.
-
-        Written at once, a body would be held as often as there are clients who take their time.
-        """
-        at = 0
-        while len(body) - at > _SLICE:
-            piece = body[at : at + _SLICE]
-            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
-            at += _SLICE
-        return body[at:] if at else body
-
-    async def end(self) -> None:
-        self.done = True
-        await self._send({"type": "http.response.body", "body": b""})
-
-    async def fail(self, refused: _Refused, body: bytes, more: Headers | None = None) -> None:
-        lines: Headers = [_JSON, (b"content-length", b"%d" % len(body)), *(more or [])]
-        if refused.status == 508:  # noqa: PLR2004 - Loop Detected
-            lines.append((b"x-should-retry", b"false"))
-        if refused.status == 415:  # noqa: PLR2004 - Unsupported Media Type
-            lines.append((b"accept-encoding", ACCEPTED))
-        lines += waiting(refused.after)
-        await self.reply(refused.status, lines, body)
 
 
 class _Upload:
@@ -551,20 +437,15 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
     return b"".join(parts)
 
 
-def _too_large(limit: int) -> _Refused:
-    return _Refused(413, "request_too_large", f"The request body is larger than {limit} bytes.")
+def _too_large(limit: int) -> Refused:
+    return Refused(413, "request_too_large", f"The request body is larger than {limit} bytes.")
 
 
 def _refuse_loop(headers: Any) -> None:
     for name, value in headers:
         if name == b"via" and b"likewise" in value:
             said = "This request has been through Likewise already: an upstream points back at it."
-            raise _Refused(508, "loop_detected", said)
-
-
-def _joined(ready: Ready, own: bytes) -> bytes:
-    """A whole answer as it goes over the wire."""
-    return b"%b%b\r\n%b" % (ready.head, own, ready.body)
+            raise Refused(508, "loop_detected", said)
 
 
 def _target(scope: Scope) -> str:
@@ -573,6 +454,6 @@ def _target(scope: Scope) -> str:
     return (raw + b"?" + query if query else raw).decode("latin-1")
 
 
-def _openai(refused: _Refused) -> bytes:
+def _openai(refused: Refused) -> bytes:
     kind = openai_kind(refused.status)
     return openai_error(str(refused), kind=kind, code=refused.code, param=refused.param)

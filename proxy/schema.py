@@ -118,6 +118,10 @@ class LimitsPart(Section):
     send_timeout: SomeTime = _LIMITS.send_timeout
     connections: Annotated[int, *number(1, 1_000_000, whole=True)] = _LIMITS.connections
     """More at once are refused."""
+    key_calls: Annotated[int, *number(1, 1_000_000, whole=True)] | None = _LIMITS.key_calls
+    """Calls upstream that one key may have under way."""
+    key_misses: Annotated[int, *number(1, 1_000_000_000, whole=True)] | None = _LIMITS.key_misses
+    """Requests a minute of one key that go upstream."""
     grace: SomeTime = _LIMITS.grace
     """After SIGTERM requests are still taken, so that load balancers notice."""
     drain: SomeTime = _LIMITS.drain

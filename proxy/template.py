@@ -46,6 +46,8 @@ upstreams:
 #    idle_timeout: 75s
 #    send_timeout: 60s
 #    connections: 10000              ## more at once are refused
+##   `key_calls: 50` bounds the calls upstream that one key may have under way, `key_misses: 600`
+##   the requests a minute of one key that go upstream; both are off by default
 #    grace: 5s                       ## after SIGTERM, for load balancers to notice
 #    drain: 600s                     ## for answers under way after a stop signal
 #  tls: {{cert: cert.pem, key: key.pem}}

@@ -21,7 +21,7 @@ from policies.values import Facts
 from proxy import feedback
 from proxy.demo.oracle import OracleUpstream
 from proxy.dialects.canonical import BadBody
-from proxy.feedback import Feedback, Limits, Served, Was, decided, pack, read, served, unpack
+from proxy.feedback import Feedback, Served, Was, decided, pack, read, served, unpack
 from tests.proxy.house import House, serving, until, uvicorn_of, with_oracle
 
 if TYPE_CHECKING:
@@ -263,32 +263,6 @@ async def test_a_flood_is_refused(bed: Bed) -> None:
     assert dict(reply.headers)[b"retry-after"] == b"1"
     assert json.loads(reply.body)["error"]["code"] == "rate_limit_exceeded"
     assert (await bed.rate(number))[0] == 200
-
-
-def test_limits_fill_up_again() -> None:
-    """One a second, up to as many at once; a key's own waiting is its own."""
-    now = 0.0
-    limits = Limits(lambda: now)
-    assert [limits.wait("a") for _ in range(feedback.BURST)] == [0.0] * feedback.BURST
-    assert limits.wait("a") == pytest.approx(1.0)
-    assert limits.wait("b") == 0.0
-    now = 0.75
-    assert limits.wait("a") == pytest.approx(0.25)
-    now = 1.0
-    assert limits.wait("a") == 0.0
-    assert limits.wait("a") > 0
-    now = 1e6
-    assert [limits.wait("a") for _ in range(feedback.BURST)] == [0.0] * feedback.BURST
-    assert limits.wait("a") > 0
-
-
-def test_limits_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys without end cost no memory without end."""
-    monkeypatch.setattr(feedback, "KEYS", 3)
-    limits = Limits(lambda: 0.0)
-    for n in range(10):
-        limits.wait(str(n))
-    assert len(limits._left) == 3
 
 
 # -- what is sent --------------------------------------------------------------------------------
