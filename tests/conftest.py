@@ -3,7 +3,7 @@
 import pytest
 
 pytest_plugins = ["tests.servers", "tests.disks"]
-SHARED = frozenset({"redis_server", "redis_cluster", "tls_redis"})
+SHARED = frozenset({"redis_server", "tls_redis"})
 
 
 @pytest.fixture(autouse=True)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import orjson
 import pytest
 
 from proxy.caller import AsgiCaller, Refused
-from proxy.dialects.chat import CHAT
 from proxy.exchange import Ready
 
 EVENTS = [b"data: %d\n\n" % number for number in range(4)]
@@ -106,8 +104,11 @@ async def test_who_runs_out_of_time_tells_the_rest_at_once() -> None:
     ],
 )
 async def test_a_refusal_says_what_to_do(refused: Refused, line: tuple[bytes, bytes]) -> None:
-    """When to come back, not at all, or in which coding; in the API's own envelope."""
+    """When to come back, not at all, or in which coding; with the body and lines given."""
     wire = Wire()
-    await AsgiCaller(wire.send).refuse(CHAT, refused)
-    assert line in wire.sent[0]["headers"]
-    assert orjson.loads(wire.pieces[0])["error"]["code"] == "c"
+    await AsgiCaller(wire.send).fail(refused, b"why", [(b"x-likewise-request", b"1")])
+    assert wire.sent[0]["status"] == refused.status
+    assert {line, (b"x-likewise-request", b"1"), (b"content-length", b"3")} <= set(
+        wire.sent[0]["headers"]
+    )
+    assert (wire.pieces, wire.ended) == ([b"why"], True)
