@@ -15,9 +15,10 @@ from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from index import database, erasing, rollups
+from index import database, erasing, repeats, rollups
 from index.errors import NoRoomError, StoreError
-from index.sifting import COLUMNS, Sifted, decision, sift
+from index.repeats import Again, folded, whole
+from index.sifting import Sifted, sift
 from policies.record import Comparison, Decision, Filter, wordless
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ TRIMS_A_PASS = 10
 # New sums after which the oldest are looked at.
 SUMS = 5_000
 VERDICTS = 100_000
-PASS_SECONDS = 0.05
+PASS_SECONDS = 0.2
 REST_SECONDS = 1.0
 QUERY_SECONDS = 2.0
 
@@ -86,19 +87,20 @@ LAYOUT = database.Layout(
             rollups.TABLE,
         ),
         erasing.STEP,
+        repeats.STEP,
     ),
 )
-_MARKS = ", ".join("?" * len(Decision._fields))
+# Of a row that is no repeat the last three are not written.
+COLUMNS = (*Decision._fields, "last", "more", "repeats")
 _INSERT = "INSERT INTO decisions ({}) VALUES {} ON CONFLICT (id) DO NOTHING"
-_RECENT = f"SELECT {COLUMNS} FROM decisions WHERE id < ? ORDER BY id DESC LIMIT ?"  # noqa: S608
-_GET = f"SELECT {COLUMNS} FROM decisions WHERE id = ?"  # noqa: S608
 _RULE = "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 _RULED = "SELECT id, at, good, entry, note FROM verdicts WHERE id = ?"
 _VERDICTS = "SELECT id, at, good, entry, note FROM verdicts ORDER BY at DESC LIMIT ?"
 _SAID = "SELECT good, count(*) FROM verdicts WHERE at >= ? GROUP BY good"
 _TRIM_VERDICTS = """DELETE FROM verdicts WHERE id <= (
                     SELECT id FROM verdicts ORDER BY id DESC LIMIT 1 OFFSET ?)"""
-_TRIM = "DELETE FROM decisions WHERE id IN (SELECT id FROM decisions ORDER BY id LIMIT ?)"
+_TRIM = """DELETE FROM decisions WHERE id IN (SELECT id FROM decisions ORDER BY id LIMIT ?)
+           RETURNING 1 + more"""
 _LABEL = f"INSERT INTO labels VALUES ({', '.join('?' * len(Comparison._fields))})"  # noqa: S608
 _LABELS = "SELECT * FROM labels WHERE at >= ? ORDER BY rowid DESC LIMIT ?"
 _LABELLED = "SELECT * FROM labels WHERE id = ? ORDER BY rowid"
@@ -135,8 +137,8 @@ class Journal:
         self._keep = keep
         self._texts = texts
         self._bound = queue
-        self._queue: deque[Decision] = deque(maxlen=queue)
-        self._ring: deque[Decision] = deque(maxlen=RING)
+        self._queue: deque[Decision | Again] = deque(maxlen=queue)
+        self._ring: deque[Decision | Again] = deque(maxlen=RING)
         self._connection: sqlite3.Connection | None = None
         # Held by whoever writes: the thread, or a flush.
         self._writing = threading.Lock()
@@ -165,7 +167,7 @@ class Journal:
         made._thread.start()
         return made
 
-    def record(self, decision: Decision) -> None:
+    def record(self, decision: Decision | Again) -> None:
         """Remember; never blocks, never raises."""
         ring = self._ring
         if len(ring) == RING and ring[0].id > self._ring_floor:
@@ -174,8 +176,10 @@ class Journal:
         if len(self._queue) == self._bound:
             self.dropped += 1
         self._queue.append(decision)
-        for hear in self._listeners:
-            hear(decision)
+        if self._listeners:
+            told = whole(decision)
+            for hear in self._listeners:
+                hear(told)
 
     def listen(self, hear: Callable[[Decision], None]) -> Callable[[], None]:
         """Have `hear` told each decision as it is recorded; what is returned ends that."""
@@ -190,7 +194,7 @@ class Journal:
         """What was recorded after that decision, in that order; None where it is too long ago."""
         held = list(self._ring)
         place = next((n for n, one in enumerate(held) if one.id == id), None)
-        return None if place is None else held[place + 1 :]
+        return None if place is None else [whole(one) for one in held[place + 1 :]]
 
     async def sift(self, wanted: Filter, limit: int, before: int | None = None) -> Sifted:
         """List those that fit, newest first, with an id below `before` where given."""
@@ -204,18 +208,18 @@ class Journal:
         below = _MAX_ID if before is None else before
         held = [d for d in self._ring if self._ring_floor < d.id < below]
         if len(held) >= limit or self.missing:
-            return sorted(held, key=_id, reverse=True)[: max(0, limit)]
+            held.sort(key=_id, reverse=True)
+            return [whole(one) for one in held[: max(0, limit)]]
         await self.flush()
-        rows = await self._ask(lambda db: db.execute(_RECENT, (below, limit)).fetchall())
-        return self._worded([decision(row) for row in rows])
+        rows = await self._ask(lambda db: repeats.newest(db, below, limit))
+        return self._worded(rows)
 
     async def get(self, id: int) -> Decision | None:  # noqa: A002 - the column's name
-        held = next((decision for decision in self._ring if decision.id == id), None)
+        held = next((one for one in self._ring if one.id == id), None)
         if held is not None:
-            return held
+            return whole(held)
         await self.flush()
-        rows = await self._ask(lambda db: db.execute(_GET, (id,)).fetchall())
-        return decision(rows[0]) if rows else None
+        return await self._ask(lambda db: repeats.get(db, id))
 
     async def rule(self, verdict: Verdict) -> Verdict:
         """Keep a verdict, unless there is one on that request; the one that stands.
@@ -268,7 +272,7 @@ class Journal:
         the entries; how many went. Raises `StoreError`."""
         await self.flush()
         erased = frozenset(entries)
-        held = [erasing.fresh(row, user, erased) for row in self._ring]
+        held = [erasing.fresh(whole(row), user, erased) for row in self._ring]
         self._ring = deque((row for row in held if row is not None), maxlen=RING)
         return await asyncio.to_thread(self._erase, user, erased)
 
@@ -277,7 +281,7 @@ class Journal:
         if self._texts:
             return rows
         held = {row.id: row for row in self._ring}
-        return [held.get(row.id, row) for row in rows]
+        return [whole(held.get(row.id, row)) for row in rows]
 
     async def flush(self) -> None:
         """Return when what was recorded so far is written, or could not be."""
@@ -298,7 +302,7 @@ class Journal:
         connection = database.connect(self.path, LAYOUT)
         try:
             unsummed = rollups.unsummed(connection)
-            found = connection.execute("SELECT count(*), max(id) FROM decisions").fetchone()
+            found = connection.execute(repeats.COUNT).fetchone()
         except sqlite3.Error as error:
             connection.close()
             raise database.fault(LAYOUT.what, self.path, error) from error
@@ -357,21 +361,20 @@ class Journal:
         self._unsummed = False
         return True
 
-    def _take(self) -> list[Decision]:
-        rows: list[Decision] = []
+    def _take(self) -> list[Decision | Again]:
+        rows: list[Decision | Again] = []
         while self._queue and len(rows) < BATCH:
             # The request path may push an old one out between these two lines, never the last.
-            row = self._queue.popleft()
-            rows.append(row if self._texts else wordless(row))
+            rows.append(self._queue.popleft())
         return rows
 
-    def _put_back(self, rows: list[Decision]) -> None:
+    def _put_back(self, rows: list[Decision | Again]) -> None:
         room = max(0, self._bound - len(self._queue))
         fitting = rows[-room:] if room else []
         self.dropped += len(rows) - len(fitting)
         self._queue.extendleft(reversed(fitting))
 
-    def _write(self, rows: Sequence[Decision]) -> bool:
+    def _write(self, rows: Sequence[Decision | Again]) -> bool:
         """Say whether the disk took the rows; one that no disk would take is dropped."""
         try:
             self._insert(rows)
@@ -385,21 +388,24 @@ class Journal:
             return all(self._write([row]) for row in rows)
         return True
 
-    def _insert(self, rows: Sequence[Decision]) -> None:
+    def _insert(self, rows: Sequence[Decision | Again]) -> None:
         db = self._writer
+        alone, blocks = folded(rows)
+        if not self._texts:
+            alone = [wordless(row) for row in alone]
+            blocks = [block._replace(of=wordless(block.of)) for block in blocks]
         try:
             db.execute("BEGIN IMMEDIATE")
-            added = 0
-            for start in range(0, len(rows), WIDE):
-                some = rows[start : start + WIDE]
-                added += db.execute(_inserting(len(some)), tuple(chain(*some))).rowcount
-            sums = rollups.summed(map(rollups.counted, rows), self._models)
+            added = _put(db, alone, len(Decision._fields))
+            for block in blocks:
+                added += len(block.ids) * _put(db, [block.row()], len(COLUMNS))
+            sums = rollups.summed(map(rollups.counted, alone), blocks, self._models)
             rollups.add(db, sums)
             db.execute("COMMIT")
         except BaseException:
             database.roll_back(db)
             raise
-        self._rows += max(0, added)
+        self._rows += added
         self._sums += len(sums)
 
     def _trim(self) -> bool:
@@ -409,7 +415,8 @@ class Journal:
             if surplus <= 0:
                 return True
             try:
-                self._rows -= self._writer.execute(_TRIM, (surplus,)).rowcount
+                gone = self._writer.execute(_TRIM, (surplus,)).fetchall()
+                self._rows -= sum(count for (count,) in gone)
             except sqlite3.Error:
                 self.faults += 1
                 return False
@@ -484,14 +491,24 @@ class Journal:
             connection.close()
 
 
+def _put(db: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], width: int) -> int:
+    """Insert rows of so many columns; how many were new."""
+    added = 0
+    for start in range(0, len(rows), WIDE):
+        some = rows[start : start + WIDE]
+        added += max(0, db.execute(_inserting(len(some), width), tuple(chain(*some))).rowcount)
+    return added
+
+
 @lru_cache(maxsize=2 * WIDE)
-def _inserting(rows: int) -> str:
+def _inserting(rows: int, width: int) -> str:
     """One statement for many rows: each execution gives up the interpreter lock once, and a lock
     taken back row by row stalls the event loop under load."""
-    return _INSERT.format(COLUMNS, ", ".join([f"({_MARKS})"] * rows))
+    marks = ", ".join("?" * width)
+    return _INSERT.format(", ".join(COLUMNS[:width]), ", ".join([f"({marks})"] * rows))
 
 
-def _id(decision: Decision) -> int:
+def _id(decision: Decision | Again) -> int:
     return decision.id
 
 

@@ -11,12 +11,16 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import orjson
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping
 
+    from numpy.typing import NDArray
+
+    from index.repeats import Block
     from policies.record import Decision
 
 MINUTE, HOUR, QUARTER = 60, 3_600, 6 * 3_600
@@ -126,22 +130,17 @@ def quantile(times: Mapping[int, int], share: float) -> float | None:
     return None
 
 
-def summed(rows: Iterable[Counted], models: set[str]) -> dict[Key, Sums]:
+def summed(rows: Iterable[Counted], blocks: Iterable[Block], models: set[str]) -> dict[Key, Sums]:
     """Sums of every span. `models` are those that have a name so far; it grows."""
     minutes: dict[Key, Sums] = {}
     for row in rows:
-        model = row.model
-        if model not in models:
-            if len(models) < MODELS:
-                models.add(model)
-            else:
-                model = OTHER
-        at = int(row.at // MINUTE) * MINUTE
-        key = Key(MINUTE, at, row.category, row.reason, row.outcome, model)
-        sums = minutes.get(key)
-        if sums is None:
-            sums = minutes[key] = Sums()
-        _count(sums, row)
+        _count(minutes.setdefault(_key(row, row.at, models), Sums()), row)
+    for block in blocks:
+        row, times = counted(block.of), np.array(block.ms)
+        starts = np.array(block.at) // MINUTE
+        for start in np.unique(starts):
+            key = _key(row, float(start) * MINUTE, models)
+            _count_many(minutes.setdefault(key, Sums()), row, times[starts == start])
     hours = coarser(minutes, HOUR)
     return minutes | hours | coarser(hours, QUARTER)
 
@@ -152,6 +151,32 @@ def coarser(fine: Mapping[Key, Sums], span: int) -> dict[Key, Sums]:
         wide = key._replace(span=span, at=key.at // span * span)
         made.setdefault(wide, Sums()).add(sums)
     return made
+
+
+def _key(row: Counted, at: float, models: set[str]) -> Key:
+    model = row.model
+    if model not in models:
+        if len(models) < MODELS:
+            models.add(model)
+        else:
+            model = OTHER
+    start = int(at // MINUTE) * MINUTE
+    return Key(MINUTE, start, row.category, row.reason, row.outcome, model)
+
+
+def _count_many(sums: Sums, row: Counted, times: NDArray[np.float64]) -> None:
+    """Count so many that differ from the row in their milliseconds only."""
+    count = len(times)
+    sums.count += count
+    sums.collapsed += count * row.collapsed
+    sums.ms += float(times.sum())
+    sums.tokens_in += count * row.tokens_in
+    sums.tokens_out += count * row.tokens_out
+    places = np.floor(np.log(np.maximum(times, _LEAST_MS)) * _SCALE).astype(int)
+    kinds, counts = np.unique(places, return_counts=True)
+    _pour(sums.times, dict(zip(kinds.tolist(), counts.tolist(), strict=True)))
+    if row.similarity is not None:
+        _pour(sums.near, {int(row.similarity * FINE): count})
 
 
 def _count(sums: Sums, row: Counted) -> None:
@@ -206,7 +231,7 @@ def unsummed(db: sqlite3.Connection) -> bool:
 
 def sum_up(db: sqlite3.Connection, models: set[str]) -> None:
     """Sum up every decision there is; call inside a transaction."""
-    add(db, summed(map(Counted._make, db.execute(_ALL)), models))
+    add(db, summed(map(Counted._make, db.execute(_ALL)), (), models))
 
 
 def _columns(sums: Sums) -> tuple[int, int, float, int, int, str, str]:

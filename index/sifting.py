@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from index import repeats
+from index.repeats import READ, unfolded
 from policies.record import Decision, Filter, holds
 
 if TYPE_CHECKING:
@@ -18,10 +20,9 @@ if TYPE_CHECKING:
 SLICE = 20_000
 PATIENCE = 0.7
 
-COLUMNS = ", ".join(Decision._fields)
 _EQUAL = ("category", "outcome", "reason", "owner", "model")
 _NEAR = "? IN (entry, neighbour, would)"
-_GET = "SELECT {} FROM decisions WHERE id IN ({}) ORDER BY id DESC"
+_GET = "SELECT {} FROM decisions WHERE id IN ({})"
 
 
 class Sifted(NamedTuple):
@@ -33,28 +34,51 @@ class Sifted(NamedTuple):
     searched: float | None
 
 
+class _Seen(NamedTuple):
+    """The rows that fit, down to the one numbered `lowest`; whether there are no more below."""
+
+    ids: list[int]
+    lowest: int
+    searched: float | None
+    end: bool
+
+
 def sift(db: sqlite3.Connection, wanted: Filter, below: int, limit: int) -> Sifted:
     """Up to `limit` decisions with an id below `below`."""
     db.create_function("holds", 3, holds, deterministic=True)
+    seen = _seen(db, wanted, below, limit)
+    rows = [one for row in _rows(db, seen.ids) for one in unfolded(row)]
+    least = 0
+    if not seen.end:
+        # Older rows may hold repeats that are younger than the last row.
+        least = seen.lowest
+        beside = (one for row in repeats.among(db, least) for one in unfolded(row))
+        rows += [one for one in beside if wanted.fits(one)]
+    found = repeats.ordered(rows, least, below)
+    if len(found) >= limit:
+        return Sifted(found[:limit], found[limit - 1].id, seen.searched)
+    return Sifted(found, None if seen.end else seen.lowest, seen.searched)
+
+
+def _seen(db: sqlite3.Connection, wanted: Filter, below: int, limit: int) -> _Seen:
     conditions, values = _conditions(wanted)
-    sql = f"""SELECT id, at, {conditions} FROM decisions WHERE id < ? {_by_reason(wanted)}
+    sql = f"""SELECT id, at, more, {conditions} FROM decisions WHERE id < ? {_by_reason(wanted)}
               ORDER BY id DESC LIMIT {SLICE}"""  # noqa: S608 - columns and marks
     until = time.monotonic() + PATIENCE
+    reason = [] if wanted.reason is None else [wanted.reason]
     ids: list[int] = []
-    searched: float | None = None
+    count, searched = 0, None
     while True:
-        reason = [] if wanted.reason is None else [wanted.reason]
         rows = db.execute(sql, (*values, below, *reason)).fetchall()
-        for number, at, fits in rows:
+        for number, at, more, fits in rows:
             below, searched = number, at
             if fits:
                 ids.append(number)
-            if len(ids) == limit:
-                return Sifted(_rows(db, ids), below, searched)
-        if len(rows) < SLICE:
-            return Sifted(_rows(db, ids), None, searched)
-        if time.monotonic() > until:
-            return Sifted(_rows(db, ids), below, searched)
+                count += 1 + more
+            if count >= limit:
+                return _Seen(ids, below, searched, end=False)
+        if len(rows) < SLICE or time.monotonic() > until:
+            return _Seen(ids, below, searched, end=len(rows) < SLICE)
 
 
 def _by_reason(wanted: Filter) -> str:
@@ -82,12 +106,5 @@ def _conditions(wanted: Filter) -> tuple[str, list[Any]]:
     return f"({' AND '.join(terms)})", values
 
 
-def _rows(db: sqlite3.Connection, ids: list[int]) -> list[Decision]:
-    marks = ", ".join("?" * len(ids))
-    return [decision(row) for row in db.execute(_GET.format(COLUMNS, marks), ids)]
-
-
-def decision(row: tuple[Any, ...]) -> Decision:
-    """A row as it was recorded."""
-    read = Decision._make(row)
-    return read._replace(stream=bool(read.stream), collapsed=bool(read.collapsed))
+def _rows(db: sqlite3.Connection, ids: list[int]) -> list[tuple[Any, ...]]:
+    return db.execute(_GET.format(READ, ", ".join("?" * len(ids))), ids).fetchall()

@@ -159,9 +159,9 @@ class Engine:
     def _repeated(self, hit: Repeat, number: int, at: float, began: float) -> None:
         self._count_hit(hit.facts, at)
         seconds = time.perf_counter() - began
-        row = hit.decision(number, at, seconds)
+        row = hit.row
         self.meters.observe(row.outcome, row.reason, row.category, seconds)
-        self.journal.record(row)
+        self.journal.record(hit.decision(number, at, seconds))
 
     def _count_hit(self, facts: Facts, at: float) -> None:
         tokens = facts.tokens_in + facts.tokens_out

@@ -8,10 +8,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import orjson
 
+from index.repeats import Again, whole
 from policies import decide
 from policies.record import Decision
 from policies.verdicts import Bypass, Forward, Lookup, Outcome, Reason, Serve, Study, outcome
@@ -35,7 +36,6 @@ SEEN_KEPT = 200
 _HIT = b"cache-status: likewise; hit; ttl=%d; detail=%b\r\n"
 _INSTEAD = b"cache-status: likewise; fwd=stale%b; detail=%b\r\n"
 _OWN = b"age: %d\r\nx-likewise-request: %016x\r\nx-likewise-similarity: %.3f\r\n"
-_MS = Decision._fields.index("ms")
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ class Ask:
         """Keep an exact hit for byte-identical repeats, where only time can change the verdict."""
         asked = self.query.directives
         if verdict.reason is Reason.EXACT and asked.max_age is None and asked.min_fresh is None:
-            self._repeat = Repeat(verdict.candidate.facts, ready, row[2:_MS], row[_MS + 1 :])
+            self._repeat = Repeat(verdict.candidate.facts, ready, row)
 
     def again(self, rules: Rules, memory: Memory, now: float) -> Repeat | None:
         """The remembered hit, while policy and entry are the very same and the entry is fresh."""
@@ -95,11 +95,12 @@ class Repeat:
 
     facts: Facts
     ready: Ready
-    before: tuple[Any, ...]
-    after: tuple[Any, ...]
+    row: Decision
 
-    def decision(self, number: int, at: float, seconds: float) -> Decision:
-        return Decision._make((number, at, *self.before, seconds * 1000, *self.after))
+    def decision(self, number: int, at: float, seconds: float) -> Decision | Again:
+        """As the journal takes it; an end user's own row can be found to be erased."""
+        again = Again(self.row, number, at, seconds * 1000)
+        return whole(again) if self.row.user else again
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,8 @@ class Disk(BaseModel):
 
 
 class Replica(BaseModel):
-    """Another process over the same store; `lag` in seconds."""
+    """A process over a store with others: how many seconds ago it knew all that they had written;
+    None where it never did."""
 
     name: str
     lag: float | None

@@ -30,6 +30,7 @@ def test_what_is_alike_is_summed() -> None:
             counted(at=3600.0),
             counted(at=3540.0, model="big"),
         ],
+        (),
         set(),
     )
     assert {(k.span, k.at, k.model): s.count for k, s in sums.items()} == {
@@ -49,11 +50,11 @@ def test_what_is_alike_is_summed() -> None:
 def test_callers_cannot_fill_the_disk_with_models() -> None:
     """Beyond two hundred names the rest is one."""
     known: set[str] = set()
-    first = summed([counted(model=f"m{n}") for n in range(300)], known)
+    first = summed([counted(model=f"m{n}") for n in range(300)], (), known)
     names = {key.model for key in first}
     assert len(names) == 201
     assert OTHER in names
-    again = summed([counted(model="m5"), counted(model="new")], known)
+    again = summed([counted(model="m5"), counted(model="new")], (), known)
     assert {key.model for key in again} == {"m5", OTHER}
 
 
@@ -62,7 +63,7 @@ def test_quantiles_are_within_a_bin(share: float) -> None:
     """Of a skewed sample, however it is cut into sums, to 5%."""
     dice = random.Random(7)  # noqa: S311
     times = [dice.lognormvariate(1.0, 2.0) for _ in range(5_000)]
-    parts = summed([counted(at=60.0 * n, ms=ms) for n, ms in enumerate(times)], set())
+    parts = summed([counted(at=60.0 * n, ms=ms) for n, ms in enumerate(times)], (), set())
     true = quantiles(times, n=100, method="inclusive")[round(share * 100) - 1]
     for span in (MINUTE, HOUR, QUARTER):
         whole = Sums()
@@ -75,14 +76,14 @@ def test_quantiles_are_within_a_bin(share: float) -> None:
 def test_quantiles_of_nothing_and_of_no_time_at_all() -> None:
     """None without a decision; zero milliseconds are a time."""
     assert quantile({}, 0.5) is None
-    instant, *_ = summed([counted(ms=0.0)], set()).values()
+    instant, *_ = summed([counted(ms=0.0)], (), set()).values()
     assert quantile(instant.times, 0.5) == pytest.approx(0.001, rel=0.1)
 
 
 @pytest.mark.parametrize(("similarity", "place"), [(0.0, 0), (0.9301, 186), (1.0, 200)])
 def test_similarities_are_counted_by_the_200th(similarity: float, place: int) -> None:
     """Those that there are."""
-    sums = summed([counted(similarity=similarity), counted()], set())
+    sums = summed([counted(similarity=similarity), counted()], (), set())
     assert [one.near for one in sums.values()] == [{place: 1}] * 3
 
 
@@ -91,9 +92,9 @@ def test_what_is_written_adds_up() -> None:
     db = table()
     rows = [counted(at=60.0, ms=3.0, similarity=0.9), counted(at=120.0, reason="é\x00", ms=5.0)]
     for _ in range(2):
-        rollups.add(db, summed(rows, set()))
+        rollups.add(db, summed(rows, (), set()))
     read = dict(rollups.since(db, MINUTE, 0.0))
-    once = summed([*rows, *rows], set())
+    once = summed([*rows, *rows], (), set())
     assert read == {key: sums for key, sums in once.items() if key.span == MINUTE}
     assert [r.key.at for r in rollups.since(db, MINUTE, 60.5)] == [60, 120]
     assert [r.key.at for r in rollups.since(db, MINUTE, 61.0)] == [120]
@@ -103,7 +104,7 @@ def test_trimming_keeps_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each span its own number."""
     monkeypatch.setattr(rollups, "KEPT", {MINUTE: 2, HOUR: 1, QUARTER: 1})
     db = table()
-    rollups.add(db, summed([counted(at=3600.0 * n) for n in range(4)], set()))
+    rollups.add(db, summed([counted(at=3600.0 * n) for n in range(4)], (), set()))
     rollups.trim(db)
     assert [r.key.at for r in rollups.since(db, MINUTE, 0.0)] == [7200, 10800]
     assert [r.key.at for r in rollups.since(db, HOUR, 0.0)] == [10800]
