@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from index.errors import StoreError
 from index.shelf import Shelf
@@ -21,8 +21,19 @@ if TYPE_CHECKING:
 LATELY = 4_096
 
 
+class Replica(NamedTuple):
+    """One process on the store: seconds since it was known to be up to date, and how many steps of
+    the log it had not taken in then. `lag` is None where it never was."""
+
+    name: str
+    lag: float | None
+    behind: int
+
+
 class Others(Protocol):
-    """The other processes on the same store."""
+    """The other processes on the same store. `resyncs`: how often all had to be compared."""
+
+    resyncs: int
 
     @property
     def in_touch(self) -> bool:
@@ -30,6 +41,13 @@ class Others(Protocol):
 
     async def fence(self) -> str:
         """Have them keep nothing that was asked for before; why that is not sure, if it is not."""
+
+    async def roll(self) -> list[Replica]:
+        """How far each replica is, this one first; it alone where the store does not answer."""
+
+    @property
+    def own(self) -> Replica:
+        """How far this process is."""
 
 
 class Fences:

@@ -220,6 +220,21 @@ class News:
     heard: bool
 
 
+class Heard(NamedTuple):
+    """A reader of the log: up to where it had taken everything in, so many seconds ago."""
+
+    name: str
+    seq: int
+    seconds: float
+
+
+class Roll(NamedTuple):
+    """The readers of the log of one epoch, by name."""
+
+    epoch: str
+    heard: tuple[Heard, ...]
+
+
 class Log(Protocol):
     """What changed in a store, so that nobody has to read the whole of it again.
 
@@ -245,11 +260,8 @@ class Log(Protocol):
     async def fence(self) -> Mark:
         """Have the others keep nothing that was asked for before this; where the log says so."""
 
-    async def silent(self, mark: Mark, seconds: float) -> list[str]:
-        """Who of the others was heard in the last `seconds` and has not taken in all up to `mark`.
-
-        Raises `GapError` when `mark` is of another epoch.
-        """
+    async def roll(self) -> Roll:
+        """Who reads the log, and how far each has said to be."""
 
     async def leave(self) -> None:
         """Tell what is left, and be waited for no longer."""

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from index.amending import alike
 from index.ending import end
 from index.errors import GapError, StoreError
 from index.faults import Told
+from index.fences import Replica
 from index.ports import Mark, StepKind
 
 if TYPE_CHECKING:
@@ -60,14 +62,28 @@ class Follower:
         return self._clock() - self._sure < TOUCH
 
     @property
-    def seconds(self) -> float:
-        """How long ago everything in the log was known here."""
+    def lag(self) -> float:
+        """Seconds since everything in the log was known here; infinite before it first was."""
         return self._clock() - self._sure
 
     @property
     def behind(self) -> int:
         """Steps that are in the log and not known here, when it was last looked at."""
-        return self._end.seq - self._mark.seq if self._end.epoch == self._mark.epoch else 0
+        return max(0, self._end.seq - self._mark.seq)
+
+    @property
+    def own(self) -> Replica:
+        lag = self.lag if isfinite(self.lag) else None
+        return Replica(self._store.log.origin, lag, self.behind)
+
+    async def roll(self) -> list[Replica]:
+        own = self.own
+        try:
+            heard = (await self._store.log.roll()).heard
+        except StoreError:
+            return [own]
+        others = (Replica(o.name, o.seconds, max(0, self._end.seq - o.seq)) for o in heard)
+        return [own, *(one for one in others if one.name != own.name)]
 
     @property
     def comparing(self) -> bool:
@@ -140,11 +156,20 @@ class Follower:
         # A log that was begun anew does not know yet of all who still keep answers.
         await asyncio.sleep(max(0.0, self._anew + LOST - self._clock()))
         until = self._clock() + CONFIRM
-        while silent := await self._store.log.silent(mark, LOST):
+        while silent := await self._silent(mark):
             if self._clock() >= until:
                 return f"not confirmed by {', '.join(silent)}; {_REPEAT}"
             await asyncio.sleep(ASK_AGAIN)
         return ""
+
+    async def _silent(self, mark: Mark) -> list[str]:
+        """Who of the others was heard lately and has not taken in all up to `mark`."""
+        epoch, heard = await self._store.log.roll()
+        if epoch != mark.epoch:
+            raise GapError("the log of changes was begun anew meanwhile")
+        own = self._store.log.origin
+        late = (one for one in heard if one.seq < mark.seq and one.seconds <= LOST)
+        return [one.name for one in late if one.name != own]
 
     async def _take_in(self, steps: Sequence[Step]) -> None:
         """Know what the others did; what this process did it knows."""

@@ -198,6 +198,7 @@ async def _engine(
                 "refused_keys": len(engine.refusals),
                 **_spared(upstreams),
                 "over_quota_total": engine.quotas.refused,
+                **_followed(memory),
             }
         ),
         ids=request_ids(time.time),
@@ -251,6 +252,15 @@ def request_ids(clock: Callable[[], float]) -> Callable[[], int]:
         return (int(clock() * 1000) << 22) | node | (next(counter) & 0xFFF)
 
     return following
+
+
+def _followed(memory: Memory) -> dict[str, float]:
+    others = memory.fences.others
+    if others is None:
+        return {}
+    _, lag, behind = others.own
+    known = {} if lag is None else {"replica_lag_seconds": lag}
+    return {**known, "replica_behind": behind, "resyncs_total": others.resyncs}
 
 
 def _spared(upstreams: Upstreams) -> dict[str, float]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import shutil
 import time
 from importlib.metadata import version
-from math import isfinite
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from index import build
 from index.journal import RING
-from index.replicas import Follower
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +26,7 @@ STARTED = time.time()
 async def condition(engine: Engine, settings: Settings, upkeep: Upkeep) -> dict[str, Any]:
     """Raises `StoreError` where the journal cannot say."""
     memory, journal, faults = engine.memory, engine.journal, engine.memory.faults
+    others = memory.fences.others
     return {
         "version": version("likewise"),
         "uptime": time.time() - STARTED,
@@ -54,7 +53,7 @@ async def condition(engine: Engine, settings: Settings, upkeep: Upkeep) -> dict[
         "upstreams": [u.name for u in settings.upstreams],
         "upstreams_failing": engine.upstreams.breakers.open,
         "disk": disk(build.home(settings.store_url)),
-        "replicas": following(memory),
+        "replicas": [one._asdict() for one in await others.roll()] if others else [],
     }
 
 
@@ -67,15 +66,6 @@ def index(memory: Memory) -> dict[str, int]:
         "dead": spaces.dead,
         "bytes": spaces.nbytes,
     }
-
-
-def following(memory: Memory) -> list[dict[str, Any]]:
-    """How far this process is behind what others write to the same store; it sees only itself."""
-    others = memory.fences.others
-    if not isinstance(others, Follower):
-        return []
-    seconds = round(others.seconds, 3) if isfinite(others.seconds) else None
-    return [{"name": "this process", "lag": seconds}]
 
 
 def embedding(rows: list[Decision]) -> float | None:

@@ -55,11 +55,12 @@ class Disk(BaseModel):
 
 
 class Replica(BaseModel):
-    """A process over a store with others: how many seconds ago it knew all that they had written;
-    None where it never did."""
+    """A process on the same Redis, this one first: seconds since it was known to be up to date, and
+    how many changes it did not know of then."""
 
     name: str
     lag: float | None
+    behind: int
 
 
 class Health(BaseModel):

@@ -21,7 +21,7 @@ from redis.exceptions import RedisClusterException, RedisError
 from index.ending import end
 from index.errors import GapError, StoreError
 from index.faults import Told
-from index.ports import Mark, News, Step, StepKind
+from index.ports import Heard, Mark, News, Roll, Step, StepKind
 from index.stores import link
 
 if TYPE_CHECKING:
@@ -73,22 +73,21 @@ local steps = redis.call('XRANGE', KEYS[2], ARGV[5], '+', 'COUNT', ARGV[6])
 return {head[1], head[2], type(told) == 'number' and 1 or 0, steps}
 """
 )
-_SILENT = (
+_ROLL = (
     _ENTER
     + """
-local silent = {}
+local roll = {}
 local replicas = redis.call('HGETALL', KEYS[3])
 for i = 1, #replicas, 2 do
   local seq, at = string.match(replicas[i + 1], '(%d+) (%d+)')
   local age = now - at
-  if age > tonumber(ARGV[5]) then
+  if age > tonumber(ARGV[2]) then
     redis.call('HDEL', KEYS[3], replicas[i])
-  elseif age <= tonumber(ARGV[4]) and replicas[i] ~= ARGV[2]
-    and tonumber(seq) < tonumber(ARGV[3]) then
-    silent[#silent + 1] = replicas[i]
+  else
+    roll[#roll + 1] = {replicas[i], seq, age}
   end
 end
-return {head[1], silent}
+return {head[1], roll}
 """
 )
 
@@ -131,12 +130,10 @@ class Stream:
     async def fence(self) -> Mark:
         return await self._append([(StepKind.FENCE, ())])
 
-    async def silent(self, mark: Mark, seconds: float) -> list[str]:
-        limits = [int(limit * 1000) for limit in (seconds, BURIED)]
-        epoch, names = await self._run(_SILENT, self.origin, mark.seq, *limits)
-        if epoch.decode() != mark.epoch:
-            raise GapError(f"store {self._link.where}: its log of changes was begun anew")
-        return sorted(name.decode() for name in names)
+    async def roll(self) -> Roll:
+        epoch, replicas = await self._run(_ROLL, int(BURIED * 1000))
+        heard = (Heard(name.decode(), int(seq), age / 1000) for name, seq, age in replicas)
+        return Roll(epoch.decode(), tuple(sorted(heard)))
 
     async def leave(self) -> None:
         if self._telling is not None:

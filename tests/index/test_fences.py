@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from index.errors import StoreError
-from index.fences import LATELY, Fences
+from index.fences import LATELY, Fences, Replica
 
 
 class Others:
@@ -15,10 +15,18 @@ class Others:
         self.in_touch = True
         self.complaint = complaint
         self.asked = 0
+        self.resyncs = 0
 
     async def fence(self) -> str:
         self.asked += 1
         return self.complaint
+
+    @property
+    def own(self) -> Replica:
+        return Replica("here", 0.0, 0)
+
+    async def roll(self) -> list[Replica]:
+        return [self.own]
 
 
 async def test_a_purge_is_a_new_generation() -> None:

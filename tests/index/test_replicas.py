@@ -332,6 +332,27 @@ async def test_what_was_written_too_late_is_deleted_again(pair: list[Replica]) -
     assert there.memory.facts(kept.entry) is None
 
 
+async def test_how_far_each_is(pair: list[Replica], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each replica is told with its lag, this one first; alone where the log cannot be asked."""
+    here, there = pair
+    await here.follower.follow()
+    await here.store.log.fence()
+    await here.follower.follow()
+    own, other = await here.follower.roll()
+    assert (own.name, own.behind) == (here.store.log.origin, 0)
+    assert (other.name, other.behind) == (there.store.log.origin, 1)
+    assert own.lag is not None
+    assert other.lag is not None
+    assert 0 <= own.lag < PATIENCE
+    assert 0 <= other.lag < PATIENCE
+
+    async def failing() -> None:
+        raise StoreError("down")
+
+    monkeypatch.setattr(here.store.log, "roll", failing)
+    assert [one.name for one in await here.follower.roll()] == [own.name]
+
+
 # -- losses ----------------------------------------------------------------------------------------
 
 
@@ -424,7 +445,7 @@ async def test_a_server_that_is_away_is_followed_again(own_redis: RedisServer) -
         there.following(),
     ):
         own_redis.stop()
-        await until(lambda: there.follower.seconds > 0.5)
+        await until(lambda: there.follower.lag > 0.5)
         own_redis.start()
         for one in (here, there):
             await until(lambda one=one: one.follower.resyncs > 0 and one.follower.in_touch)

@@ -1,13 +1,8 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-import pytest
-
-from index.fences import Fences
-from index.replicas import Follower
-from proxy.condition import disk, embedding, following
+from proxy.condition import disk, embedding
 from tests.index.test_journal import decision
 from tests.proxy.house import with_oracle
 
@@ -44,13 +39,3 @@ def test_a_typical_embedding_is_that_in_the_middle() -> None:
 def test_a_disk_that_cannot_be_asked(tmp_path: Path) -> None:
     """Nothing is said of it."""
     assert disk(tmp_path / "gone") is None
-
-
-@pytest.mark.parametrize(("asked", "lag"), [(7.0, 3.0), (float("-inf"), None)])
-def test_a_process_beside_others_tells_how_far_it_is(asked: float, lag: float | None) -> None:
-    """In seconds since it knew everything, if it ever did; alone there is nothing to be behind."""
-    memory = SimpleNamespace(fences=Fences())
-    assert following(memory) == []
-    follower = Follower(memory, SimpleNamespace(), clock=lambda: 10.0)
-    follower._sure = asked
-    assert following(memory) == [{"name": "this process", "lag": lag}]

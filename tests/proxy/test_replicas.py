@@ -147,6 +147,24 @@ def test_a_bad_verdict_at_one_ends_the_service_at_the_other(houses: tuple[House,
         )
 
 
+def test_each_proxy_tells_how_far_all_are(houses: tuple[House, House]) -> None:
+    """Health lists both with their lag, the asked one first; metrics have its own figures."""
+    told = [house.api("/api/health")["replicas"] for house in houses]
+    assert [len(some) for some in told] == [2, 2]
+    assert told[0][0]["name"] == told[1][1]["name"]
+    assert told[1][0]["name"] == told[0][1]["name"]
+    for house in houses:
+        until(
+            lambda house=house: (
+                {one["behind"] for one in house.api("/api/health")["replicas"]} == {0}
+            )
+        )
+        figures = house.api("/metrics")
+        assert "likewise_replica_lag_seconds " in figures
+        assert "likewise_replica_behind 0.0" in figures
+        assert "likewise_resyncs_total 0.0" in figures
+
+
 def test_a_purge_that_a_proxy_does_not_confirm_fails(
     tmp_path: Path, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

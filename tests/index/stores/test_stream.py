@@ -231,20 +231,25 @@ async def test_a_new_master_is_another_log(own_sentinels: Sentinels) -> None:
     await servers.close()
 
 
-async def test_who_has_not_read_a_purge_is_named(desk: Desk) -> None:
-    """A purge waits for the others that were heard lately, until each has read it."""
+async def heard(log: Stream) -> dict[str, int]:
+    return {one.name: one.seq for one in (await log.roll()).heard}
+
+
+async def test_how_far_each_has_read_is_known(desk: Desk) -> None:
+    """A look says that everything before it was taken in, and nothing of what it brings."""
     start = await desk.here.mark()
     await desk.there.since(start)
     await desk.here.since(start)
     mark = await desk.here.fence()
-    assert await desk.here.silent(mark, 60.0) == [desk.there.origin]
-    assert await desk.here.silent(mark, 0.0) == []
+    both = {desk.here.origin: start.seq, desk.there.origin: start.seq}
+    assert await heard(desk.here) == both
     await desk.there.since(start)
-    assert await desk.here.silent(mark, 60.0) == [desk.there.origin]
+    assert await heard(desk.here) == both
     assert (await desk.there.since(mark)).heard
-    assert await desk.here.silent(mark, 60.0) == []
-    with pytest.raises(GapError):
-        await desk.here.silent(Mark("another", mark.seq), 60.0)
+    assert await heard(desk.here) == both | {desk.there.origin: mark.seq}
+    told = await desk.here.roll()
+    assert told.epoch == mark.epoch
+    assert all(0 <= one.seconds < 60 for one in told.heard)
 
 
 async def test_who_left_is_not_waited_for(desk: Desk) -> None:
@@ -253,10 +258,10 @@ async def test_who_left_is_not_waited_for(desk: Desk) -> None:
     await desk.there.since(start)
     with desk.server.client() as client:
         client.hset(desk.key("replicas"), "dead:1:0", f"0 {1_000_000_000_000}")
-        await desk.here.silent(start, 60.0)
+        await desk.here.roll()
         assert client.hkeys(desk.key("replicas")) == [desk.there.origin.encode()]
     await desk.there.leave()
-    assert await desk.here.silent(await desk.here.fence(), 60.0) == []
+    assert await heard(desk.here) == {}
 
 
 async def test_what_could_not_be_told_is_told_later(own: Desk) -> None:
