@@ -17,7 +17,7 @@ MOST = 4_096
 # Of fewer answers neither a percentile nor a share says anything.
 FEWEST = 5
 # Too many requests; Anthropic says in a way of its own that it is overloaded.
-REFUSED = frozenset({429, 529})
+OVERLOADED = frozenset({429, 529})
 
 
 @dataclass(eq=False, slots=True)
@@ -69,7 +69,7 @@ class Calls:
         while self._answered and now - self._answered[0].at > WINDOW:
             self._answered.popleft()
         if signal is Signal.REFUSALS:
-            refused = sum(one.status in REFUSED for one in self._answered)
+            refused = sum(one.status in OVERLOADED for one in self._answered)
             total = len(self._answered)
             return refused / total if total >= FEWEST else None
         return self._latency(now)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, assert_never
 from policies import context, decide
 from policies.values import Facts, Replay
 from policies.verdicts import Admit, Reason, Refuse
+from proxy.calls import OVERLOADED
 from proxy.dialects.ports import Ending
 from proxy.exchange import JSON, MODEL_KEPT, SSE
 from proxy.flights import Cargo, Kept
@@ -174,6 +175,8 @@ class Filler:
             flight.fault = fault
             if not trail.status:
                 self.meters.upstream[upstream.name, fault.code] += 1
+                if fault.status in OVERLOADED:  # it was asked to wait, and still would be
+                    self.meters.calls.began(call, fault.status)
         finally:
             self.meters.calls.close(call)
             trail.upstream_ms = (time.perf_counter() - asked) * 1000

@@ -20,7 +20,10 @@ from proxy.cli import cli as main
 from proxy.settings import load
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGETS = {"conformance", "help", "setup", "demo", "test", "lint", "bench"}
+TARGETS = {
+    *("help", "setup", "demo", "test", "lint", "bench", "peers"),
+    *("chaos", "security", "conformance"),
+}
 SECRETS = {"LIKEWISE_UPSTREAM": "http://127.0.0.1:9", "LIKEWISE_ADMIN_TOKEN": "t" * 32}
 
 

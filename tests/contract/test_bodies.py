@@ -244,12 +244,12 @@ async def test_another_vector_comes_with_the_change(bench: Bench) -> None:
 async def test_an_amended_end_counts(bench: Bench) -> None:
     """What is to live longer outlives its first end, and what is to end sooner does."""
     for number in (1, 2):
-        await bench.bodies.write(record(number, gone=NOW + 100))
-    await bench.bodies.amend(name(1), lambda facts: replace(facts, gone=NOW + 1_000))
-    await bench.bodies.amend(name(2), lambda facts: replace(facts, gone=NOW + 10))
-    bench.now = NOW + 10
+        await bench.bodies.write(record(number, gone=NOW + 2 * HOUR))
+    await bench.bodies.amend(name(1), lambda facts: replace(facts, gone=NOW + 5 * HOUR))
+    await bench.bodies.amend(name(2), lambda facts: replace(facts, gone=NOW + HOUR))
+    bench.now = NOW + HOUR
     assert await bench.bodies.read(name(2)) is None
-    bench.now = NOW + 100
+    bench.now = NOW + 2 * HOUR
     await bench.bodies.sweep(bench.now)
     assert await bench.bodies.read(name(1)) is not None
     assert [r.facts.entry async for r in bench.bodies.scan()] == [name(1)]

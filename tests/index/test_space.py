@@ -204,14 +204,6 @@ def test_recall_after_growing(storage: str) -> None:
     assert filled.recall(unit(clustered(200) + 0.02 * drawn(200, seed=3))) >= 0.99
 
 
-def test_fewer_dimensions_only_guide() -> None:
-    """With PCA the nearest is found too, and scored in all dimensions."""
-    filled = grown(clustered(3_000), pca=24)
-    assert filled.recall(clustered(200, points=2)) >= 0.95
-    row = filled.rows[5]
-    assert filled.space.search(row, 1) == [(5, 1.0)]
-
-
 def test_lists_and_fresh_are_searched_together() -> None:
     """Entries added after growing are found beside those in the lists, before and after merging."""
     rows = clustered(3_000)

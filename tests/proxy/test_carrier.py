@@ -40,8 +40,8 @@ def test_a_purge_goes_by_parts(house: House, monkeypatch: pytest.MonkeyPatch, mo
     monkeypatch.setattr(carrying, "CLEARED", most)
     seen: list[float] = []
     proxy = of(house)
-    assert proxy.count({}) == Cleared(4, [])
-    assert proxy.clear({}, 4, lambda _, share: seen.append(share)) == Cleared(4, [])
+    assert proxy.count({}) == Cleared(4, 0, [])
+    assert proxy.clear({}, 4, lambda _, share: seen.append(share)) == Cleared(4, 0, [])
     assert proxy.count({}).removed == 0
     assert seen == sorted(seen)
     assert seen[-1] == 1.0

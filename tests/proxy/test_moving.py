@@ -17,7 +17,7 @@ import yaml
 from starlette.responses import StreamingResponse
 
 from proxy import cli, moving
-from tests.proxy.house import TOKEN, House, serving, uvicorn_of, with_oracle
+from tests.proxy.house import TOKEN, House, serving, until, uvicorn_of, with_oracle
 
 Likewise: TypeAlias = Callable[..., tuple[int, str, str]]
 SKY, SKY_AGAIN = "Why is the sky blue?", "why is the sky blue"
@@ -323,11 +323,13 @@ def test_what_is_left_of_a_user_is_exit_code_1(
 def test_a_running_store_is_copied(house: House, likewise: Likewise, tmp_path: Path) -> None:
     """By its configuration alone; a house started from the copy answers from it."""
     first = house.chat(SKY, KEY).text
+    durable(house, 1)
     (tmp_path / "second").mkdir()
     copied = (0, "Copied 1 entry to second/likewise.db.\n", "")
     assert likewise("backup", "second/likewise.db") == copied
     assert stat.S_IMODE(Path("second/likewise.db").stat().st_mode) == 0o600
     house.chat(TIDES, KEY)
+    durable(house, 2)
     with sqlite3.connect("second/likewise.db") as db:
         assert db.execute("SELECT count(*) FROM entries").fetchone() == (1,)
     code, _, err = likewise("backup", "second/likewise.db")
@@ -338,6 +340,12 @@ def test_a_running_store_is_copied(house: House, likewise: Likewise, tmp_path: P
     with serving(tmp_path / "second", upstream.removesuffix("/v1")) as restored:
         assert restored.chat(SKY, KEY, ONLY).text == first
         assert hit(restored, TIDES)
+
+
+def durable(house: House, entries: int) -> None:
+    """Wait until the store's file holds so many entries."""
+    with sqlite3.connect(house.config.with_name("likewise.db")) as db:
+        until(lambda: db.execute("SELECT count(*) FROM entries").fetchone() == (entries,))
 
 
 def test_a_redis_makes_its_own_copies(likewise: Likewise, monkeypatch: pytest.MonkeyPatch) -> None:
