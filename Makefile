@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup model redis chromium demo test lint bench peers chaos security conformance
+.PHONY: help setup model redis chromium demo test lint bench peers chaos security soak conformance
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,10 @@ peers: setup ## Likewise beside GPTCache, LiteLLM and RedisVL, each in an enviro
 
 chaos: setup ## kills, a stalled Redis, a full disk, purges: what do clients notice?
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: setup ## half an hour under load, then proxy and model side by side: what grows, what is untrue?
+	$(BIN)/python -m tests.soak $(ARGS)
+	$(BIN)/python -m tests.model
 
 security: setup ## tenants, timing, canaries, smuggling: does every wall hold?
 	$(BIN)/python -m tests.security $(ARGS)

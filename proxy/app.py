@@ -167,15 +167,25 @@ def _embedder(settings: Settings, progress: Progress | None) -> Embedder:
 
 
 async def _engine(
-    settings: Settings, embedder: Embedder, stack: AsyncExitStack
+    settings: Settings,
+    embedder: Embedder,
+    stack: AsyncExitStack,
+    clock: Callable[[], float] = time.time,
 ) -> tuple[Engine, Identity]:
-    store = await opened_or_absent(settings)
+    store = await opened_or_absent(settings, clock)
     index = settings.index
     room = min(index.max_entries + index.max_entries // ROOM_SHARE, ROOM_MOST)
     home = build.home(settings.store_url)
     # A snapshot holds texts in clear, so an encrypted store goes without.
     snapshot = home / "index.snapshot" if settings.keys is None else None
-    memory = Memory(embedder, store.bodies, storage=index.storage, reserve=room, snapshot=snapshot)
+    memory = Memory(
+        embedder,
+        store.bodies,
+        clock=clock,
+        storage=index.storage,
+        reserve=room,
+        snapshot=snapshot,
+    )
     memory.loading.begin()
     stack.push_async_callback(memory.close)
     await _follow(memory, stack)
@@ -201,7 +211,8 @@ async def _engine(
                 **_followed(memory),
             }
         ),
-        ids=request_ids(time.time),
+        ids=request_ids(clock),
+        clock=clock,
         response_limit=settings.server.limits.response,
         quotas=Quotas(settings.server.limits.key_calls, settings.server.limits.key_misses),
     )

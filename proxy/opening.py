@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,8 @@ from index.errors import NoRoomError, StoreError
 from index.stores.absent import AbsentBodies
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from index.ports import Bodies
     from proxy.engine import Engine
     from proxy.identity import Identity
@@ -36,9 +37,9 @@ class Opened:
     secret: bytes
 
 
-async def opened(settings: Settings) -> Opened:
+async def opened(settings: Settings, clock: Callable[[], float]) -> Opened:
     """The store of these settings, seen to work. Raises `StoreError` or `SetupError`."""
-    store = await build.opened(settings.store_url, clock=time.time, keys=settings.keys)
+    store = await build.opened(settings.store_url, clock=clock, keys=settings.keys)
     try:
         given, made = settings.secret, os.urandom(32)
         secret = given.reveal().encode() if given else await store.secret(SECRET_NAME, made)
@@ -48,10 +49,10 @@ async def opened(settings: Settings) -> Opened:
     return Opened(store.bodies, secret)
 
 
-async def opened_or_absent(settings: Settings) -> Opened:
+async def opened_or_absent(settings: Settings, clock: Callable[[], float]) -> Opened:
     """The same, or a stand-in where the disk has no room."""
     try:
-        return await opened(settings)
+        return await opened(settings, clock)
     except NoRoomError as fault:
         return Opened(AbsentBodies(str(fault)), os.urandom(32))
 
@@ -93,7 +94,7 @@ class Opening:
 
     async def _late(self) -> tuple[Bodies, bytes]:
         try:
-            found = await opened(self._settings)
+            found = await opened(self._settings, self._engine.clock)
         except StoreError as fault:
             self._engine.memory.bodies = AbsentBodies(str(fault))
             raise

@@ -1,0 +1,1 @@
+"""The proxy under steady load for a long time: what grows?"""
