@@ -33,8 +33,8 @@ PERIOD, REST = 0.1, 0.5
 # Who has not seen the end of the log for so many seconds is out of touch. The others wait for it
 # until it was silent for longer, by more than a write that was begun just before can take.
 TOUCH, LOST = 2.0, 5.0
-# How long a purge waits for the others.
-CONFIRM = 1.0
+# How long a purge waits for the others: much longer than it takes, as to repeat it takes longer.
+CONFIRM = 3.0
 ASK_AGAIN = 0.01
 LOOK_AT_ONCE = 256
 # Entries that are taken over before requests get their turn.
