@@ -31,9 +31,13 @@ class Replica(NamedTuple):
 
 
 class Others(Protocol):
-    """The other processes on the same store. `resyncs`: how often all had to be compared."""
+    """The other processes on the same store.
+
+    `resyncs`: how often all had to be compared. `heard` is called with what the others learned.
+    """
 
     resyncs: int
+    heard: Callable[[bytes], None]
 
     @property
     def in_touch(self) -> bool:
@@ -41,6 +45,9 @@ class Others(Protocol):
 
     async def fence(self) -> str:
         """Have them keep nothing that was asked for before; why that is not sure, if it is not."""
+
+    def say(self, note: bytes) -> None:
+        """Have the others hear what was learned here."""
 
     async def roll(self) -> list[Replica]:
         """How far each replica is, this one first; it alone where the store does not answer."""

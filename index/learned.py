@@ -23,6 +23,26 @@ def name(encoder: str) -> str:
     return f"learned:{encoder}"
 
 
+def note(encoder: str, labels: tuple[Label, ...], noise: Noise) -> bytes:
+    """New labels, and what is new of the judge's noise, for other processes."""
+    return b"labels " + encoder.encode() + b"\n" + pack(labels, noise)
+
+
+def forgetting(category: str) -> bytes:
+    """Word to other processes that a category's labels are to be forgotten."""
+    return b"forget " + category.encode() + b"\n"
+
+
+def heard(said: bytes, encoder: str) -> tuple[tuple[Label, ...], Noise] | str | None:
+    """What a note of another process says: labels, or the category to forget; None where it is of
+    another encoder, or unreadable."""
+    head, _, data = said.partition(b"\n")
+    kind, _, name = head.partition(b" ")
+    if kind == b"forget":
+        return name.decode("utf-8", "replace")
+    return unpack(data) if (kind, name) == (b"labels", encoder.encode()) else None
+
+
 def pack(labels: tuple[Label, ...], noise: Noise) -> bytes:
     """Features are rounded to three decimals: some hundred bytes a label."""
     rows = [

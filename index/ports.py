@@ -191,11 +191,12 @@ class Mark:
 
 class StepKind(StrEnum):
     """What one change was: entries written or amended; entries deleted; a purge, before which
-    nothing counts that was asked for earlier."""
+    nothing counts that was asked for earlier; something learned, as a note says."""
 
     PUT = "put"
     GONE = "gone"
     FENCE = "fence"
+    LEARNED = "learned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +207,7 @@ class Step:
     kind: StepKind
     origin: str
     entries: tuple[str, ...] = ()
+    note: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,13 +240,16 @@ class Roll(NamedTuple):
 class Log(Protocol):
     """What changed in a store, so that nobody has to read the whole of it again.
 
-    Every method raises `StoreError` when the engine fails, but `tell`, which tries until it may.
+    Every method raises `StoreError` when the engine fails, but `tell` and `say`, which try again.
     """
 
     origin: str
 
     def tell(self, kind: StepKind, entries: Iterable[str]) -> None:
         """Have the others know, soon."""
+
+    def say(self, note: bytes) -> None:
+        """Have the others know what was learned, soon; it may be lost."""
 
     async def mark(self) -> Mark:
         """Where the log ends now. Everything written before this call lies before the mark."""

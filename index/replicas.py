@@ -53,6 +53,7 @@ class Follower:
         self._clock = clock
         self._mark = self._end = Mark("", 0)
         self._sure = self._anew = float("-inf")
+        self.heard: Callable[[bytes], None] = lambda _: None
         self._told = Told(LOG)
         self._comparing: asyncio.Task[None] | None = None
         memory.fences.others = self
@@ -126,6 +127,9 @@ class Follower:
             self._sure = asked
         return bool(news.steps)
 
+    def say(self, note: bytes) -> None:
+        self._store.log.say(note)
+
     async def fence(self) -> str:
         try:
             mark = await self._store.log.fence()
@@ -177,12 +181,20 @@ class Follower:
         if any(step.kind is StepKind.FENCE for step in others):
             self._memory.fences.rise()
             await self._memory.settled()
+        self._hear(step.note for step in others if step.kind is StepKind.LEARNED)
         gone = list(_named(others, StepKind.GONE))
         if again := self._memory.fences.outdated(gone):
             await self._store.delete(again)
         names = list(dict.fromkeys([*gone, *_named(others, StepKind.PUT)]))
         for start in range(0, len(names), LOOK_AT_ONCE):
             await self._look(names[start : start + LOOK_AT_ONCE])
+
+    def _hear(self, notes: Iterable[bytes]) -> None:
+        for note in notes:
+            try:
+                self.heard(note)
+            except Exception:
+                LOG.exception("what another replica learned cannot be taken up")
 
     async def _look(self, names: list[str]) -> None:
         """Know of these what the store holds, which is newer than what the steps say."""

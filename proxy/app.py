@@ -237,6 +237,9 @@ def _learner(settings: Settings, engine: Engine, stack: AsyncExitStack) -> Learn
         engine.memory, engine.journal, judge, lambda: engine.rules, clock=engine.clock
     )
     engine.teach(learner)
+    others = engine.memory.fences.others
+    if others is not None:
+        others.heard, learner.say = learner.hear, others.say
     stack.push_async_callback(learner.close)
     stack.push_async_callback(_end, asyncio.create_task(learner.run()))
     return learner

@@ -103,7 +103,11 @@ class Learner:
         self._clock = clock
         self._new: list[Label] = []
         self._rows: list[Comparison] = []
-        self._noise = Noise()
+        self._noise = self._own = Noise()
+        # What other replicas' judges said, and the categories that they forgot.
+        self._heard: list[Label] = []
+        self._forgetting: list[str] = []
+        self.say: Callable[[bytes], None] = lambda _: None
         self._served: Shelf[tuple[Study, str]] = Shelf(SERVED)
         self._verdicts: Counter[str] = Counter()
         self._saved = 0.0
@@ -163,6 +167,7 @@ class Learner:
             case Again():
                 noise = self._noise
                 self._noise = Noise(noise.asked + 1, noise.differed + (not same))
+                self._own = Noise(self._own.asked + 1, self._own.differed + (not same))
             case Step(joining=None) as step:
                 if step.turn == 0:
                     self._file(step.fresh, same=same)
@@ -238,7 +243,8 @@ class Learner:
 
     @property
     def _waiting(self) -> bool:
-        return bool(self._new or self._rows) or self._noise != self.lessons.noise
+        come = self._new or self._heard or self._forgetting or self._rows
+        return bool(come) or self._noise != self.lessons.noise
 
     async def _guarded(self) -> None:
         try:
@@ -254,10 +260,12 @@ class Learner:
         """Fit the model to what has come in. Raises `StoreError` where the journal fails."""
         async with self._changing:
             self._unsaved = self._unsaved or bool(self._new) or self._noise != self.lessons.noise
-            new, self._new = self._new, []
+            aim = Aim.of(self._rules())
+            for category in self._take_forgetting():
+                self.lessons = await asyncio.to_thread(lessons.forget, self.lessons, category, aim)
+            new = self._take_new()
             rows, self._rows = self._rows, []
             before = replace(self.lessons, noise=self._noise)
-            aim = Aim.of(self._rules())
             self.lessons = await asyncio.to_thread(lessons.learn, before, new, aim)
         if not rows:
             return
@@ -268,8 +276,35 @@ class Learner:
             self._rows = [*rows, *self._rows][-ROWS:]
             raise
 
+    def hear(self, note: bytes) -> None:
+        """Take up what another replica learned."""
+        match state.heard(note, self._memory.embedder.id):
+            case str(category):
+                self._forgetting.append(category)
+                self._heard = [label for label in self._heard if label.category != category]
+            case (labels, noise):
+                self._heard += labels
+                asked, differed = self._noise.asked + noise.asked, self._noise.differed
+                self._noise = Noise(asked, differed + noise.differed)
+
+    def _take_forgetting(self) -> list[str]:
+        gone, self._forgetting = self._forgetting, []
+        return gone
+
+    def _take_new(self) -> list[Label]:
+        """The labels that came in, oldest first; this process' own are told to the others."""
+        new, self._new = self._new, []
+        own, self._own = self._own, Noise()
+        heard, self._heard = self._heard, []
+        if new or own != Noise():
+            self.say(state.note(self._memory.embedder.id, tuple(new), own))
+        # What was told before it was saved is heard and loaded both.
+        known = frozenset(self.lessons.labels) if heard else frozenset()
+        return sorted([*new, *(label for label in heard if label not in known)], key=_at)
+
     async def forget(self, category: str) -> None:
-        """Forget what one category taught. Raises `StoreError`."""
+        """Forget what one category taught, here and at other replicas. Raises `StoreError`."""
+        self.say(state.forgetting(category))
         async with self._changing:
             self._new = [label for label in self._new if label.category != category]
             aim = Aim.of(self._rules())
@@ -304,6 +339,10 @@ class Learner:
                 await self.save()
         except StoreError as fault:
             LOG.warning("what was learned last is lost: %s", fault)
+
+
+def _at(label: Label) -> float:
+    return label.at
 
 
 def _said(row: Decision, similarity: float, at: float, *, same: bool) -> Comparison:

@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 import socket
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,8 @@ _KINDS = frozenset(kind.value for kind in StepKind)
 RETRY_SECONDS = 0.5
 # Names that wait to be told. Beyond that everybody compares all.
 UNTOLD = 100_000
+# Notes that wait; beyond that the oldest are lost.
+UNSAID = 100
 
 _ENTER = """
 local server = redis.pcall('INFO', 'server')
@@ -55,10 +58,10 @@ _TELL = (
     _ENTER
     + """
 local seq = head[2]
-for i = 4, #ARGV, 2 do
+for i = 4, #ARGV, 3 do
   seq = string.format('%d', redis.call('HINCRBY', KEYS[1], 'seq', 1))
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], seq .. '-0',
-    'kind', ARGV[i], 'by', ARGV[2], 'entries', ARGV[i + 1])
+    'kind', ARGV[i], 'by', ARGV[2], 'entries', ARGV[i + 1], 'note', ARGV[i + 2])
 end
 return {head[1], seq}
 """
@@ -102,6 +105,7 @@ class Stream:
         self._keys = [f"{{{namespace}}}:{name}" for name in ("log", "steps", "replicas")]
         self._kept = kept
         self._untold: dict[str, StepKind] = {}
+        self._unsaid: deque[bytes] = deque(maxlen=UNSAID)
         self._lost = False
         self._warned = Told(LOG)
         self._telling: asyncio.Task[None] | None = None
@@ -111,8 +115,11 @@ class Stream:
         if len(self._untold) > UNTOLD:
             self._untold.clear()
             self._lost = True
-        if self._telling is None or self._telling.done():
-            self._telling = asyncio.create_task(self._tell())
+        self._begin()
+
+    def say(self, note: bytes) -> None:
+        self._unsaid.append(note)
+        self._begin()
 
     async def mark(self) -> Mark:
         return (await self._read(Mark("", 0), 0)).end
@@ -128,7 +135,7 @@ class Stream:
         return news
 
     async def fence(self) -> Mark:
-        return await self._append([(StepKind.FENCE, ())])
+        return await self._append([(StepKind.FENCE, (), b"")])
 
     async def roll(self) -> Roll:
         epoch, replicas = await self._run(_ROLL, int(BURIED * 1000))
@@ -142,22 +149,32 @@ class Stream:
         with suppress(StoreError):
             await self._reach("HDEL", self._keys[2], self.origin)
 
+    def _begin(self) -> None:
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell())
+
     async def _tell(self) -> None:
         """Tell what waits, again and again until it is told."""
-        while self._untold or self._lost:
+        while self._untold or self._unsaid or self._lost:
             told, self._untold = self._untold, {}
+            said = list(self._unsaid)
+            self._unsaid.clear()
             try:
                 if self._lost:
                     await self._reach("DEL", self._keys[0])
                     self._lost = False
-                await self._append(_steps(told))
+                notes = [(StepKind.LEARNED, (), note) for note in said]
+                await self._append([*_steps(told), *notes])
             except StoreError as fault:
                 self._untold = told | self._untold
+                self._unsaid.extendleft(reversed(said))
                 self._warned.warn("replicas", f"{fault}; it is told later")
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _append(self, steps: Iterable[tuple[StepKind, Sequence[str]]]) -> Mark:
-        words = [word for kind, entries in steps for word in (kind.value, " ".join(entries))]
+    async def _append(self, steps: Iterable[tuple[StepKind, Sequence[str], bytes]]) -> Mark:
+        words = [
+            word for kind, entries, note in steps for word in (kind.value, " ".join(entries), note)
+        ]
         epoch, seq = await self._run(_TELL, self.origin, self._kept, *words)
         return Mark(epoch.decode(), int(seq))
 
@@ -168,10 +185,10 @@ class Stream:
         found = tuple(_step(number, fields) for number, fields in steps)
         return News(found, Mark(epoch.decode(), int(seq)), bool(told))
 
-    async def _run(self, script: str, *words: str | int) -> Any:
+    async def _run(self, script: str, *words: str | int | bytes) -> Any:
         return await self._reach("EVAL", script, 3, *self._keys, secrets.token_hex(8), *words)
 
-    async def _reach(self, *words: str | int) -> Any:
+    async def _reach(self, *words: str | int | bytes) -> Any:
         try:
             return await self._link.writes.execute_command(*words)  # type: ignore[no-untyped-call]
         except (RedisError, RedisClusterException, OSError) as error:
@@ -181,11 +198,11 @@ class Stream:
             ) from error
 
 
-def _steps(told: dict[str, StepKind]) -> Iterable[tuple[StepKind, list[str]]]:
+def _steps(told: dict[str, StepKind]) -> Iterable[tuple[StepKind, Sequence[str], bytes]]:
     for kind in (StepKind.GONE, StepKind.PUT):
         names = [name for name, became in told.items() if became is kind]
         for start in range(0, len(names), ENTRIES_PER_STEP):
-            yield kind, names[start : start + ENTRIES_PER_STEP]
+            yield kind, names[start : start + ENTRIES_PER_STEP], b""
 
 
 def _step(number: bytes, fields: list[bytes]) -> Step:
@@ -195,4 +212,5 @@ def _step(number: bytes, fields: list[bytes]) -> Step:
     kind, by = held.get(b"kind", b"").decode(), held.get(b"by", b"").decode()
     if kind not in _KINDS:
         return Step(seq, StepKind.PUT, by)
-    return Step(seq, StepKind(kind), by, tuple(held.get(b"entries", b"").decode().split()))
+    entries = tuple(held.get(b"entries", b"").decode().split())
+    return Step(seq, StepKind(kind), by, entries, held.get(b"note", b""))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from index.errors import StoreError
 from index.fences import LATELY, Fences, Replica
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Others:
@@ -16,6 +21,7 @@ class Others:
         self.complaint = complaint
         self.asked = 0
         self.resyncs = 0
+        self.heard: Callable[[bytes], None] = lambda _: None
 
     async def fence(self) -> str:
         self.asked += 1
@@ -24,6 +30,9 @@ class Others:
     @property
     def own(self) -> Replica:
         return Replica("here", 0.0, 0)
+
+    def say(self, note: bytes) -> None:
+        self.heard(note)
 
     async def roll(self) -> list[Replica]:
         return [self.own]

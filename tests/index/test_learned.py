@@ -87,3 +87,20 @@ def test_what_is_not_ours_is_none(data: bytes) -> None:
 def test_encoders_are_kept_apart() -> None:
     """What one encoder's similarities teach is not found under another one's name."""
     assert learned.name("a/onnx-int8/1") != learned.name("a/onnx-fp32/1")
+
+
+@pytest.mark.parametrize(
+    ("said", "means"),
+    [
+        (learned.note("model/1", LABELS, Noise(4, 1)), (LABELS, Noise(4, 1))),
+        (learned.note("model/2", LABELS, Noise(4, 1)), None),
+        (learned.note("model/1", LABELS, Noise(4, 1))[:-1], None),
+        (learned.forgetting("größer poem"), "größer poem"),
+        (b"", None),
+        (b"labels model/1", None),
+        (b"novel model/1\n" + PACKED, None),
+    ],
+)
+def test_a_note_means_what_was_said(said: bytes, means: object) -> None:
+    """Labels of the same encoder, whole, or a category to forget; anything else is nothing."""
+    assert learned.heard(said, "model/1") == means

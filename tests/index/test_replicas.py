@@ -223,6 +223,28 @@ async def test_what_is_being_written_here_is_newer(pair: list[Replica]) -> None:
     assert len(await here.near()) == 1
 
 
+async def test_what_one_learns_the_other_hears(pair: list[Replica]) -> None:
+    """A note is heard once, by the others only; a hearer that fails holds nothing up."""
+    here, there = pair
+    heard: list[bytes] = []
+    here.follower.heard = heard.append
+
+    def failing(note: bytes) -> None:
+        heard.append(note)
+        raise ValueError("not understood")
+
+    there.follower.heard = failing
+    here.follower.say(b"first")
+    here.follower.say(b"second")
+    kept = await keep(here.memory, ask())
+    await here.settled()
+    for one in (here, there):
+        while await one.follower.follow():
+            pass
+    assert heard == [b"first", b"second"]
+    assert await there.near() == [kept]
+
+
 # -- purges ----------------------------------------------------------------------------------------
 
 

@@ -338,6 +338,59 @@ async def test_a_restart_knows_what_was_learned(bed: Bed) -> None:
     assert list(again.learned.standings) == [0.02]
 
 
+async def test_replicas_learn_together(bed: Bed) -> None:
+    """What one judge says, and how noisy it was, teaches the other replica the same, once."""
+    other = bed.another()
+    notes: list[bytes] = []
+    bed.learner.say = notes.append
+    other.say = bed.learner.hear
+    neighbour = await bed.keep(1, "yes")
+    await bed.compare(2, "no", study(neighbour, would=True, propensity=0.2))
+    bed.learner.asked_again("q", "changed", neighbour, Chat())
+    await bed.learner.judging.idle()
+    await bed.learner.fold()
+    for _ in range(2):
+        await bed.learner.fold()
+    (note,) = notes
+    other.hear(note)
+    await other.fold()
+    assert len(other.lessons.labels) == 1
+    assert other.lessons.labels[0] == bed.learner.lessons.labels[0]
+    assert other.lessons.noise == bed.learner.lessons.noise
+    assert list(other.learned.standings) == list(bed.learner.learned.standings)
+
+
+async def test_what_was_loaded_is_not_learned_again(bed: Bed) -> None:
+    """A note that was told before the state was saved, and is heard after it was loaded."""
+    notes: list[bytes] = []
+    bed.learner.say = notes.append
+    await bed.compare(2, "no", study(await bed.keep(1, "yes"), would=True, propensity=0.2))
+    await bed.learner.fold()
+    await bed.learner.save()
+    other = bed.another()
+    await other.load()
+    other.hear(notes[0])
+    await other.fold()
+    assert len(other.lessons.labels) == 1
+
+
+async def test_replicas_forget_together(bed: Bed) -> None:
+    """A category that is forgotten at one is forgotten at the other, heard labels included."""
+    notes: list[bytes] = []
+    bed.learner.say = notes.append
+    await bed.compare(2, "no", study(await bed.keep(1, "yes")))
+    await bed.learner.fold()
+    other = bed.another()
+    other.hear(notes[0])
+    await other.fold()
+    other.hear(notes[0])
+    await bed.learner.forget("default")
+    other.hear(notes[-1])
+    other.hear(b"nonsense")
+    await other.fold()
+    assert other.lessons.labels == bed.learner.lessons.labels == ()
+
+
 async def test_noise_alone_is_kept_too(bed: Bed) -> None:
     """Exact hits asked again are all that a process without misses learns."""
     bed.learner.asked_again("q", "yes", await bed.keep(1, "yes"), Chat())

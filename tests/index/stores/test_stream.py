@@ -126,6 +126,30 @@ async def test_the_last_word_on_an_entry_is_told(desk: Desk) -> None:
     }
 
 
+async def test_notes_are_passed_on_as_they_are(desk: Desk) -> None:
+    """What was learned is bytes to the log, one step a note, none of it an entry."""
+    start = await desk.here.mark()
+    notes = [bytes(range(256)), b"\n second"]
+    for note in notes:
+        desk.here.say(note)
+    await told(desk.here, PUT, 1)
+    found = [s for s in await steps(desk.there, start) if s.kind is StepKind.LEARNED]
+    assert [(s.note, s.entries) for s in found] == [(note, ()) for note in notes]
+
+
+async def test_notes_that_wait_are_the_newest(own: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the server is away a bounded number of notes is held; then they are told in order."""
+    own.server.stop()
+    for number in range(stream.UNSAID + 5):
+        own.here.say(b"%d" % number)
+        await asyncio.sleep(0)
+    own.server.start()
+    assert own.here._telling is not None
+    await asyncio.wait_for(own.here._telling, 30)
+    found = await steps(own.there, Mark((await own.there.mark()).epoch, 0))
+    assert [int(s.note) for s in found][-stream.UNSAID :] == list(range(5, stream.UNSAID + 5))
+
+
 async def test_many_names_are_several_steps(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step stays small, and what is not read at once is read next."""
     monkeypatch.setattr(stream, "ENTRIES_PER_STEP", 3)
@@ -157,7 +181,7 @@ async def test_the_log_does_not_grow_for_ever(redis_server: RedisServer) -> None
     log = Stream(servers, namespace=f"test-{uuid.uuid4().hex}", kept=100)
     start = await log.mark()
     for number in range(500):
-        await log._append([(PUT, (name(number),))])
+        await log._append([(PUT, (name(number),), b"")])
     with redis_server.client() as client:
         length = client.execute_command("XLEN", log._keys[1])
     assert 100 <= length < 300  # type: ignore[operator]
@@ -306,5 +330,5 @@ async def test_a_full_server_can_be_read_but_hears_nothing(own: Desk) -> None:
 async def test_kinds_of_a_newer_version_change_nothing(desk: Desk) -> None:
     """A step that is not understood counts, so that no gap is seen, and names nothing."""
     start = await desk.here.mark()
-    await desk.here._run(stream._TELL, desk.here.origin, 100, "novel", name(1))
+    await desk.here._run(stream._TELL, desk.here.origin, 100, "novel", name(1), "")
     assert [(s.seq - start.seq, s.entries) for s in await steps(desk.there, start)] == [(1, ())]
