@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 # A pool that finished nothing for this long while work waits is taken for hung: nobody waits on it.
 STALL = 1.0
+# More than this many would wait in vain: two threads embed about as many in the time they have.
+QUEUE = 100
 NICE = 10
 # Seconds after which the model itself runs, without the interpreter lock.
 HEAD_START = 0.001
@@ -51,12 +53,15 @@ class Pool:
         *args: Any,
         meanwhile: Callable[[], None] | None = None,
     ) -> T:
-        """The work's result; TimeoutError after `seconds`, and at once while the pool is hung.
+        """The work's result; TimeoutError after `seconds`, and at once where the pool is hung or
+        its queue full.
 
         `meanwhile` runs here while the pool is busy.
         """
         if self.stalled:
             raise TimeoutError("the embedder is not finishing its work")
+        if self._waiting >= QUEUE:
+            raise TimeoutError("too many texts wait for the embedder")
         if self._waiting == 0:
             self._finished = time.monotonic()
         self._waiting += 1

@@ -21,9 +21,11 @@ from index.memory import Memory
 from index.replicas import Follower
 from proxy import reporting
 from proxy.batch import BatchEngine
+from proxy.burden import Burden
 from proxy.console import HouseConsole
 from proxy.cors import Cors
 from proxy.feedback import Feedback
+from proxy.flights import Flights
 from proxy.identity import Identity
 from proxy.judges import build as judges
 from proxy.learning import Learner
@@ -209,12 +211,14 @@ async def _engine(
                 **_spared(upstreams),
                 "over_quota_total": engine.quotas.refused,
                 **_followed(memory),
+                "in_flight_bytes": engine.flights.burden.held,
             }
         ),
         ids=request_ids(clock),
         clock=clock,
         response_limit=settings.server.limits.response,
         quotas=Quotas(settings.server.limits.key_calls, settings.server.limits.key_misses),
+        flights=Flights(burden=Burden(settings.server.limits.in_flight)),
     )
     stack.push_async_callback(_end, asyncio.create_task(engine.refusals.run()))
     stack.push_async_callback(engine.flights.close)

@@ -58,10 +58,10 @@ class AsgiCaller:
         self._whole = whole
 
     def at_once(self, ready: Ready, own: bytes) -> bool:
-        if self._whole is None or len(ready.body) > _SLICE:
+        if self._whole is None or not at_once(self._whole, ready, own):
             return False
         self.started = self.done = True
-        return self._whole(joined(ready, own))
+        return True
 
     async def serve(self, ready: Ready, own: bytes) -> None:
         await self.reply(200, self._lines(ready, own), ready.body)
@@ -149,6 +149,6 @@ class AsgiCaller:
         await self.reply(refused.status, lines, body)
 
 
-def joined(ready: Ready, own: bytes) -> bytes:
-    """A whole answer as it goes over the wire."""
-    return b"%b%b\r\n%b" % (ready.head, own, ready.body)
+def at_once(whole: Whole, ready: Ready, own: bytes) -> bool:
+    """Write a small answer in one go; False where it has to be sent another way."""
+    return len(ready.body) <= _SLICE and whole(b"%b%b\r\n%b" % (ready.head, own, ready.body))

@@ -200,7 +200,7 @@ class Filler:
     async def _whole(self, flight: Flight, errand: Errand, answer: Answer, place: Place) -> None:
         """A JSON answer: read to its end, kept where good, then told."""
         try:
-            body, complete = await answer.read(self.response_limit)
+            body, complete = await answer.read(self.response_limit, flight.share)
         except UpstreamFault:
             errand.trail.kept = Reason.INCOMPLETE.value
             raise
@@ -208,6 +208,7 @@ class Filler:
             errand.trail.kept = Reason.TOO_LARGE.value
             self._unshare(errand, Reason.TOO_LARGE)
             flight.shared, flight.bounded = False, True
+            flight.share.give_all()
             await self._through(flight, answer, body)
             return
         await self._keep(flight, errand, place, body, streamed=False)
@@ -224,7 +225,7 @@ class Filler:
         try:
             async for chunk in answer.chunks():
                 size += len(chunk)
-                if size > self.response_limit and not flight.bounded:
+                if (size > self.response_limit or flight.share.full) and not flight.bounded:
                     flight.bounded, flight.shared = True, False
                 last.extend(events := parser.feed(chunk))
                 self._stamp(errand, len(events), asked)

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from proxy.burden import Burden
 from proxy.upstream import UpstreamFault
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Flight:
         self.opened = False
         self.done = False
         self.task: asyncio.Task[None] | None = None
+        self.share = Burden().share()
         self._parts: list[bytes] = []
         self._from = 0
         self._readers: set[Reader] = set()
@@ -98,6 +100,7 @@ class Flight:
     async def publish(self, chunk: bytes) -> None:
         if not chunk:
             return
+        self.share.take(len(chunk))
         self._parts.append(chunk)
         self._tell()
         while self.bounded and self._behind():
@@ -125,6 +128,7 @@ class Flight:
         if self._late is not None:
             self._late.cancel()
         self._tell()
+        self._settle()
 
     # -- for who reads it --
 
@@ -165,6 +169,7 @@ class Flight:
         self._readers.discard(reader)
         if self._readers or self.done or self.task is None:
             self._tell()
+            self._settle()
             return
         if self.bounded:
             self.task.cancel()
@@ -179,9 +184,15 @@ class Flight:
         """Drop what every reader has taken: it will neither be kept nor told again."""
         taken = min((reader.at for reader in self._readers), default=self._from) - self._from
         if taken:
+            self.share.give(sum(map(len, self._parts[:taken])))
             del self._parts[:taken]
             self._from += taken
             self._tell()
+
+    def _settle(self) -> None:
+        """What nobody will read any more weighs nothing."""
+        if self.done and not self._readers:
+            self.share.give_all()
 
     def _tell(self) -> None:
         self._news.set()
@@ -197,6 +208,7 @@ class Flights:
     _spaces: dict[str, list[Flight]] = field(default_factory=dict)
     _held: OrderedDict[tuple[str, str], float] = field(default_factory=OrderedDict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    burden: Burden = field(default_factory=Burden)
     _shut: bool = False
     released: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(RELEASED))
 
@@ -230,7 +242,7 @@ class Flights:
         self, flight: Flight, fill: Coroutine[Any, Any, None], *, listed: bool
     ) -> asyncio.Task[None]:
         """Start a call; `listed` ones can be found by others."""
-        cargo = flight.cargo
+        cargo, flight.share = flight.cargo, self.burden.share()
         if listed and cargo is not None:
             self._open.setdefault(cargo.entry, []).append(flight)
             self._spaces.setdefault(cargo.space, []).append(flight)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final, Protocol
 
+from proxy.burden import MOST
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -28,6 +30,7 @@ class Limits:
     grace: float = 5.0
     drain: float = 600.0
     response: int = 32_000_000
+    in_flight: int = MOST
 
 
 class Member(Protocol):

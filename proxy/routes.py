@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ import orjson
 
 from proxy import directives, feedback
 from proxy.batch import Order, itemised
-from proxy.caller import AsgiCaller, Refused, joined
+from proxy.caller import AsgiCaller, Refused, at_once
 from proxy.coding import Damaged, TooLarge, UnknownCoding, decode
 from proxy.cors import is_preflight
 from proxy.dialects.canonical import BadBody, has_floats, parse
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from policies.values import Directives
+    from proxy.burden import Share
     from proxy.cors import Cors
     from proxy.dialects.ports import Dialect
     from proxy.engine import Engine
@@ -70,6 +72,7 @@ class DataPort:
         cors: Cors,
     ) -> None:
         self._engine = engine
+        self._burden = engine.flights.burden
         self._identity = identity
         self._verdicts = verdicts
         self._limit = body_limit
@@ -118,7 +121,7 @@ class DataPort:
             ask = self._repeats.read_before(known, self._engine.rules)
             if ask is None:
                 return False
-            return self._engine.repeat(ask, lambda ready, own: whole(joined(ready, own)))
+            return self._engine.repeat(ask, partial(at_once, whole))
         except Exception:
             LOG.exception("answering a repeat failed")
             return False
@@ -141,9 +144,9 @@ class DataPort:
     async def _cached(
         self, dialect: Dialect, deployment: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        caller = AsgiCaller(send, receive, scope.get(WHOLE))
+        caller, share = AsgiCaller(send, receive, scope.get(WHOLE)), self._burden.share()
         try:
-            body = await _read(receive, self._limit)
+            body = await _read(receive, self._limit, share)
             if body is None:
                 return  # the client left before its request was whole
             coded = any(name == b"content-encoding" for name, _ in scope["headers"])
@@ -163,6 +166,7 @@ class DataPort:
                 said = "Likewise failed on this request; its log has the details."
                 await self._refuse(dialect, caller, Refused(500, "internal_error", said))
         finally:
+            share.give_all()
             caller.close()
 
     async def _refuse(self, dialect: Dialect, caller: AsgiCaller, refused: Refused) -> None:
@@ -294,7 +298,7 @@ class DataPort:
             if self._is_foreign(scope["headers"]):
                 said = "A web page of another origin may not rate answers without a key."
                 raise Refused(403, "foreign_origin", said)  # noqa: TRY301
-            body = await _read(receive, feedback.MOST_BYTES)
+            body = await _read(receive, feedback.MOST_BYTES, self._burden.share())
             if body is None:
                 return
             owner = self._identity.owners(presented(scope["headers"]), None).key
@@ -411,8 +415,9 @@ class _Upload:
             message = await self._receive()
 
 
-async def _read(receive: Receive, limit: int) -> bytes | None:
-    """The whole body, or None when the client left; refuses what is too large."""
+async def _read(receive: Receive, limit: int, share: Share) -> bytes | None:
+    """The whole body, or None when the client left; refuses what is too large, and what comes in
+    parts while too much is held already. What comes at once is small, and not counted."""
     message = await receive()
     if message["type"] != "http.request":
         return None
@@ -428,8 +433,11 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
             return None
         part = message.get("body", b"")
         size += len(part)
+        if share.full:
+            raise _overloaded()
         if size <= limit:
             parts.append(part)
+            share.take(len(part))
         elif size > 2 * limit:
             break  # enough: who is only a little over gets to hear it on a connection that stays
     if size > limit:
@@ -439,6 +447,11 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
 
 def _too_large(limit: int) -> Refused:
     return Refused(413, "request_too_large", f"The request body is larger than {limit} bytes.")
+
+
+def _overloaded() -> Refused:
+    said = "Likewise holds as many bytes of requests and answers as it may: ask again soon."
+    return Refused(503, "overloaded", said, after=1.0)
 
 
 def _refuse_loop(headers: Any) -> None:

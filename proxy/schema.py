@@ -111,6 +111,8 @@ class LimitsPart(Section):
     response: SomeBytes = _LIMITS.response
     """A larger answer is passed on, not stored."""
     headers: SomeBytes = _LIMITS.headers
+    in_flight: SomeBytes = _LIMITS.in_flight
+    """Bytes of requests and answers under way, over all connections."""
     header_count: Annotated[int, *number(1, 10_000, whole=True)] = _LIMITS.header_count
     header_timeout: SomeTime = _LIMITS.header_timeout
     body_timeout: SomeTime = _LIMITS.body_timeout
@@ -164,6 +166,8 @@ class UpstreamPart(Section):
     ca: Word | None = None
     pool: Word | None = None
     """Upstreams of one pool are one service at several addresses: they stand in for each other."""
+    max_parallel: Annotated[int, *number(1, 1_000_000, whole=True)] = 1_000
+    """Calls at once; others wait for two seconds at most."""
 
 
 class EmbeddingPart(Section):

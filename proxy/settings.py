@@ -87,6 +87,7 @@ class Upstream:
     proxy: Secret | None = None
     ca: str | None = None
     pool: str | None = None
+    max_parallel: int = 1_000
 
     @property
     def service(self) -> str:
@@ -363,6 +364,7 @@ def _upstreams(
             proxy=Secret(part.proxy) if part.proxy else None,
             ca=part.ca,
             pool=part.pool,
+            max_parallel=part.max_parallel,
         )
         for part in config.upstreams
     )

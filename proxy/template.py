@@ -30,6 +30,7 @@ upstreams:
 #    timeout: {{connect: 5s, first_byte: 600s, idle: 120s}}
 #    proxy: http://127.0.0.1:3128    ## egress proxy
 #    ca: /etc/ssl/own-ca.pem         ## a bundle to trust besides
+#    max_parallel: 1000              ## calls at once; others wait for two seconds at most
 #    pool: openai                    ## one service at several addresses: each stands in for the rest
 
 #server:
@@ -39,6 +40,7 @@ upstreams:
 #  limits:
 #    body: 10MB
 #    response: 32MB                  ## a larger answer is passed on, not stored
+#    in_flight: 512MB                ## of requests and answers under way, over all connections
 #    headers: 64KiB
 #    header_count: 200
 #    header_timeout: 10s

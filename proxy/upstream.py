@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -21,6 +22,7 @@ from yarl import URL
 
 from index.errors import SetupError
 from proxy.breakers import Breakers
+from proxy.gates import Gates
 from proxy.refusals import REFUSING
 
 if TYPE_CHECKING:
@@ -28,14 +30,12 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from proxy.breakers import Wait
+    from proxy.burden import Share
     from proxy.settings import Upstream
 
 Headers = list[tuple[bytes, bytes]]
 
 VIA = b"1.1 likewise"
-POOL = 1_000
-# How long a request may wait for a free connection besides the time to make one.
-POOL_WAIT = 2.0
 # Before a refused connection is tried once more: a server that restarts is soon back.
 AGAIN_AFTER = 0.1
 _FAILED = frozenset({"bad_gateway", "upstream_timeout"})
@@ -74,6 +74,10 @@ class Unreached(Unsent):
         self.quick = quick
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(slots=True)
 class Answer:
     """The answer of the upstream of that name, its body still on the way."""
@@ -82,6 +86,7 @@ class Answer:
     headers: Headers
     response: aiohttp.ClientResponse
     upstream: str
+    release: Callable[[], None]
 
     def header(self, name: str) -> str:
         """A header's value, several lines of it joined as RFC 9110 §5.2 says."""
@@ -103,18 +108,22 @@ class Answer:
         except aiohttp.ClientError as fault:
             raise UpstreamFault(502, "bad_gateway", "The upstream's answer broke off.") from fault
 
-    async def read(self, most: int) -> tuple[bytes, bool]:
-        """Up to about `most` bytes and whether that was all."""
+    async def read(self, most: int, share: Share | None = None) -> tuple[bytes, bool]:
+        """Up to about `most` bytes and whether that was all; fewer where `share` is full."""
         parts, size = [], 0
         async for chunk in self.chunks():
             parts.append(chunk)
             size += len(chunk)
-            if size > most:
+            if share is not None:
+                share.take(len(chunk))
+            if size > most or (share is not None and share.full):
                 return b"".join(parts), False
         return b"".join(parts), True
 
     def close(self) -> None:
         """Let the connection go; drops it when the body is not finished."""
+        release, self.release = self.release, _nothing
+        release()
         self.response.release() if self.response.content.at_eof() else self.response.close()
 
 
@@ -137,6 +146,7 @@ class Upstreams:
 
     def __init__(self, configured: Sequence[Upstream]) -> None:
         self.breakers = Breakers()
+        self._gates = Gates()
         self._configured = tuple(configured)
         self._probing: aiohttp.ClientSession | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -168,7 +178,7 @@ class Upstreams:
             except OSError as fault:
                 said = f"upstream {upstream.name}: ca {upstream.ca} is no readable PEM bundle"
                 raise SetupError(f"{said} ({fault.strerror or fault})") from fault
-        connector = aiohttp.TCPConnector(limit=0, limit_per_host=POOL, keepalive_timeout=30)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
         self._session = _session(connector)
         self._probing = _session(connector, on_connect=self.breakers.reached)
 
@@ -241,21 +251,27 @@ class Upstreams:
 
     async def _once(self, to: Upstream, call: _Call) -> Answer:
         """One try, of which the breakers learn what became of it."""
-        breakers = self.breakers
+        if not await self._gates.enter(to):
+            said = f"Upstream {to.name} has {to.max_parallel} calls under way, as many as it may."
+            raise Unsent(503, "upstream_busy", said, after=1.0)
         try:
             answer = await self._exchange(to, call)
-        except Unreached:
-            breakers.unreached(to.name)
+        except BaseException as fault:
+            self._gates.leave(to.name)
+            self._note(to, call, fault)
             raise
-        except UpstreamFault as fault:
-            if fault.code in _FAILED:
-                breakers.reached(to.name)
-                breakers.failed(to.name, call.model, call.caller)
-            raise
-        breakers.reached(to.name)
+        self.breakers.reached(to.name)
         again = asked_to_wait(answer, time.time())
-        breakers.answered(to.name, call.model, call.caller, answer.status, again)
+        self.breakers.answered(to.name, call.model, call.caller, answer.status, again)
         return answer
+
+    def _note(self, to: Upstream, call: _Call, fault: BaseException) -> None:
+        """Count a call that brought no answer, where it speaks of the upstream."""
+        if isinstance(fault, Unreached):
+            self.breakers.unreached(to.name)
+        elif isinstance(fault, UpstreamFault) and fault.code in _FAILED:
+            self.breakers.reached(to.name)
+            self.breakers.failed(to.name, call.model, call.caller)
 
     async def _exchange(self, to: Upstream, call: _Call) -> Answer:
         session = self._probing if self.breakers.failing(to.name) else self._session
@@ -291,7 +307,8 @@ class Upstreams:
             # The wait for the first byte is over; between chunks another patience rules.
             connection.protocol.read_timeout = to.idle
             connection.protocol.start_timeout()
-        return Answer(response.status, incoming(response.raw_headers), response, to.name)
+        release = partial(self._gates.leave, to.name)
+        return Answer(response.status, incoming(response.raw_headers), response, to.name, release)
 
     def _trust(self, to: Upstream) -> ssl.SSLContext | bool:
         """Whose certificates are believed: the system's, or those of the upstream's `ca` bundle."""
@@ -455,7 +472,7 @@ def nominated(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
 
 def _timeout(to: Upstream) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(
-        total=None, connect=to.connect + POOL_WAIT, sock_connect=to.connect, sock_read=to.first_byte
+        total=None, connect=to.connect, sock_connect=to.connect, sock_read=to.first_byte
     )
 
 

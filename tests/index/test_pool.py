@@ -63,3 +63,18 @@ async def test_meanwhile_runs_here(threads: Pool) -> None:
 
     assert await threads.within(5, release.wait, 5, meanwhile=noted)
     assert where == [threading.get_ident()]
+
+
+async def test_a_full_queue_takes_nobody_more(
+    threads: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who would wait in vain is told so at once, and those who wait are served."""
+    monkeypatch.setattr(pool, "QUEUE", 2)
+    release = threading.Event()
+    waiting = [asyncio.create_task(threads.within(20, release.wait)) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    with pytest.raises(TimeoutError, match="too many"):
+        await threads.within(20, divmod, 7, 2)
+    release.set()
+    assert await asyncio.gather(*waiting) == [True, True]
+    assert await threads.within(20, divmod, 7, 2) == (3, 1)
