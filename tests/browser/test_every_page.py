@@ -21,6 +21,8 @@ PAGES = [
 ]  # fmt: skip
 BYTES = 300_000
 SERIOUS = {"serious", "critical"}
+# What passes need not be told, which spares axe half of its work.
+ONLY_FAULTS = {"resultTypes": ["violations"]}
 NARROW, WIDE = {"width": 360, "height": 740}, {"width": 1360, "height": 900}
 
 
@@ -36,7 +38,7 @@ def traffic(house: House) -> None:
 
 def faults(page: Page) -> list[str]:
     """What axe finds that keeps somebody from using the page."""
-    found: dict[str, Any] = Axe().run(page).response
+    found: dict[str, Any] = Axe().run(page, options=ONLY_FAULTS).response
     return [
         f"{one['id']}: {node['target']} {node['failureSummary']}"
         for one in found["violations"]
