@@ -22,7 +22,7 @@ from proxy.settings import load
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = {
     *("help", "setup", "demo", "test", "lint", "bench", "peers"),
-    *("chaos", "security", "conformance"),
+    *("chaos", "soak", "security", "conformance"),
 }
 SECRETS = {"LIKEWISE_UPSTREAM": "http://127.0.0.1:9", "LIKEWISE_ADMIN_TOKEN": "t" * 32}
 
