@@ -115,7 +115,7 @@ class FaultProxy:
         self._tasks.add(task)
         try:
             there, away = await asyncio.open_connection("127.0.0.1", self._server)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             _break_off(writer)
         else:
             self._writers |= {writer, away}

@@ -161,7 +161,7 @@ class Cluster:
         self, reads: ClusterClient, writes: ClusterClient, where: str, *, patience: float
     ) -> None:
         self.where = where
-        self.patience: float | None = patience
+        self.patience = patience
         self._clients = (reads, writes)
         # Commands on one key, and pipelines of them, are called as on a single server.
         self.reads, self.writes = cast("Redis", reads), cast("Redis", writes)

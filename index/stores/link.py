@@ -34,6 +34,8 @@ SCHEMES = (*SERVER, *CLUSTER, *SENTINEL)
 _PARTS = re.compile(
     r"(?:(?P<user>[^/?#]*)@)?(?P<hosts>[^/?#@]*)(?P<path>[^?#]*)(?P<query>\?[^#]*)?"
 )
+# How much longer than its look-ups the client for reads waits.
+SLACK = 5
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _SECRET = ("username", "password", "ssl_password")
 
@@ -60,14 +62,13 @@ class Client(Redis):
 class Link(Protocol):
     """What a store needs of its servers beyond commands on one key.
 
-    `reads` give up sooner than `writes`. `patience`: the longest a look-up may take in all, where
-    several servers may have to be asked; None where the clients' own limits do.
+    `reads` give up sooner than `writes`. `patience`: the longest a look-up may take in all.
     """
 
     where: str
     reads: Redis
     writes: Redis
-    patience: float | None
+    patience: float
 
     async def primaries(self) -> list[str]:
         """Names of the servers that together hold every key."""
@@ -110,7 +111,7 @@ class Server:
         writes: Redis,
         where: str,
         *,
-        patience: float | None = None,
+        patience: float,
         sentinels: Sentinel | None = None,
     ) -> None:
         self.reads = reads
@@ -251,13 +252,14 @@ def _server(url: str, read: float, write: float) -> Link:
     if not url.partition("://")[2].strip("/"):
         raise SetupError("store.url: names no host; write redis://host:6379/0 or unix:///path")
     _require_plain(urlsplit(url).query, parse_url(url))
-    pools = [ConnectionPool.from_url(url, **_limits(read, seconds)) for seconds in (read, write)]
+    # The client counts a busy loop's own delay as the server's, so a look-up ends by `patience`.
+    pools = [ConnectionPool.from_url(url, **_limits(s, s)) for s in (SLACK * read, write)]
     for pool in pools:
         pool.connection_class(**pool.connection_kwargs)
     settings = pools[0].connection_kwargs
     place = settings.get("path") or f"{settings.get('host')}:{settings.get('port', 6379)}"
     reads, writes = (Client.from_pool(pool) for pool in pools)
-    return Server(reads, writes, f"redis at {place}/{settings.get('db', 0)}")
+    return Server(reads, writes, f"redis at {place}/{settings.get('db', 0)}", patience=read)
 
 
 def _cluster(url: str, read: float, write: float) -> Link:
@@ -265,8 +267,8 @@ def _cluster(url: str, read: float, write: float) -> Link:
     if known.path not in ((), ("0",)) or known.options.get("db"):
         raise SetupError("store.url: a cluster has no numbered databases; end it after the hosts")
     reads, writes = (
-        ClusterClient.of(known.hosts, **{**known.options, **_limits(read, seconds)})
-        for seconds in (read, write)
+        ClusterClient.of(known.hosts, **{**known.options, **_limits(s, s)})
+        for s in (SLACK * read, write)
     )
     return Cluster(reads, writes, f"redis cluster at {known.places}", patience=read)
 

@@ -21,6 +21,7 @@ from index import codec
 from index.errors import SetupError, StoreError
 from index.ports import Sealed, StepKind
 from index.stores import link
+from index.stores.patience import Patience, within
 from index.stores.stream import Stream
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class RedisBodies:
         self.codec: Codec = codec
         self.log = Stream(servers, namespace=namespace)
         self._link = servers
-        self._patience = servers.patience or READ_SECONDS
+        self._patience = servers.patience
         self._reads = servers.reads
         self._writes = servers.writes
         self._entry = f"{namespace}:e:"
@@ -112,7 +113,7 @@ class RedisBodies:
         self._waiting.append((entry, future))
         if not fetching:
             self._fetcher = loop.create_task(self._fetch())
-        late = loop.call_later(self._patience, self._expire, future)
+        late = Patience(self._patience, partial(self._expire, future))
         try:
             facts, vector, body = await future
         finally:
@@ -388,12 +389,7 @@ class RedisBodies:
 
     async def _look(self, call: Callable[[], Awaitable[T]]) -> T:
         """Reach for what a request waits for, in the time that it has for all servers."""
-
-        async def soon() -> T:
-            async with asyncio.timeout(self._link.patience):
-                return await call()
-
-        return await self._reach(soon)
+        return await self._reach(partial(within, self._patience, call))
 
     async def _reach(self, call: Callable[[], Awaitable[T]]) -> T:
         if not self._breaker.admits():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -140,7 +141,7 @@ async def test_a_store_without_room_for_its_secret_is_closed_again(
 ) -> None:
     """It is as absent as one that does not open, and nothing holds it."""
     monkeypatch.setattr("proxy.opening.build.bodies", lambda *_, **__: Full())
-    found = await opening.opened_or_absent(settings(tmp_path))
+    found = await opening.opened_or_absent(settings(tmp_path), time.time)
     with pytest.raises(StoreError, match="no room for hmac-secret"):
         await found.bodies.check()
     assert Full.tries == 1
@@ -157,7 +158,7 @@ async def test_other_faults_of_a_store_end_the_start(
 
     monkeypatch.setattr("proxy.opening.build.bodies", other)
     with pytest.raises(StoreError, match="another program's"):
-        await opening.opened_or_absent(settings(tmp_path))
+        await opening.opened_or_absent(settings(tmp_path), time.time)
 
 
 def settings(folder: Path) -> Any:
