@@ -684,7 +684,7 @@ async def crowd(bed: Bed, mode: str, batches: list[Any]) -> list[httpx.Response]
 async def test_equal_batches_cost_one_call(bed: Bed, batches: list[list[str]]) -> None:
     """Whoever lacks the same waits for the same call, and gets its own answer out of it."""
     await crowd(bed, "", [["known"]])
-    answers = await crowd(bed, "slow:0.5", batches)
+    answers = await crowd(bed, "slow:1.5", batches)
     assert all(bed.proven(a, items) for a, items in zip(answers, batches, strict=True))
     assert bed.asked[1:] == [["sky", "sea"]]
     waited = sum("; collapsed;" in answer.headers["cache-status"] for answer in answers)

@@ -48,7 +48,7 @@ def test_a_stale_answer_is_served_at_once_and_refreshed_once(
     """Ten requests past the time: ten stale answers, one call upstream, and then a fresh hit."""
     with with_oracle(tmp_path, **policy("10m", "0s")) as house:
         fresh = remember(house)
-        slow = {"x-oracle-mode": "slow:0.5"}
+        slow = {"x-oracle-mode": "slow:2.0"}
         answers = [house.chat(asked, KEY, slow) for _ in range(10)]
         assert {text(a) for a in answers} == {text(fresh)}
         assert {a.headers["x-cache"] for a in answers} == {"STALE"}
