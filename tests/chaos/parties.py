@@ -55,11 +55,25 @@ class Proxy:
 
     @property
     def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "the proxy is not running"
-        return self._process.pid
+        return self._process
 
     def start(self) -> bool:
         """Whether it was ready in time."""
+        self.launch()
+        until = time.monotonic() + OPENS_IN
+        while time.monotonic() < until and self.process.poll() is None:
+            if self.ready():
+                return True
+            time.sleep(POLL)
+        return False
+
+    def launch(self) -> None:
+        """Begin to start; `ready` says when it has."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [LIKEWISE, "serve"],
@@ -69,12 +83,6 @@ class Proxy:
                 stdout=log,
                 stderr=log,
             )
-        until = time.monotonic() + OPENS_IN
-        while time.monotonic() < until and self._process.poll() is None:
-            if self._ready():
-                return True
-            time.sleep(POLL)
-        return False
 
     def kill(self) -> None:
         """`kill -9`; nothing is told and nothing written."""
@@ -106,7 +114,8 @@ class Proxy:
         found = (row.rpartition(" ") for row in text.splitlines())
         return next((float(value) for name, _, value in found if name == line), 0.0)
 
-    def _ready(self) -> bool:
+    def ready(self) -> bool:
+        """What it says of itself."""
         try:
             answer = httpx.get(f"{self.url}/readyz", timeout=1.0, trust_env=False)
         except httpx.TransportError:
