@@ -96,7 +96,7 @@ def test_our_headers_are_understood(headers: dict[str, str], expected: dict[str,
     [
         ("x-likewise-mode", ["", "on", "exact, off", "semantic\x00"]),
         ("x-likewise-threshold", ["", "high", "-0.1", "1.01", "93", "nan", "inf", "0,9", "0_1"]),
-        ("x-likewise-threshold", ["0.9.1", "1e", "0x1", "\u0660.\u0669"]),
+        ("x-likewise-threshold", ["0.9.1", "1e", "0x1", "\u0660.\u0669", "\x1e0", "\x850"]),
         ("x-likewise-ttl", ["", "soon", "-5", "5 weeks", "nan", "1e9", "36501d", "5m5s"]),
         ("x-likewise-tags", ["a b", "x" * 65, ",".join(map(str, range(17))), "a,<b>", "a\nb"]),
     ],
