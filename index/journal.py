@@ -106,7 +106,6 @@ _LABELS = "SELECT * FROM labels WHERE at >= ? ORDER BY rowid DESC LIMIT ?"
 _LABELLED = "SELECT * FROM labels WHERE id = ? ORDER BY rowid"
 _TRIM_LABELS = """DELETE FROM labels WHERE rowid <= (
                   SELECT rowid FROM labels ORDER BY rowid DESC LIMIT 1 OFFSET ?)"""
-_MAX_ID = (1 << 63) - 1
 
 
 class Verdict(NamedTuple):
@@ -199,13 +198,13 @@ class Journal:
     async def sift(self, wanted: Filter, limit: int, before: int | None = None) -> Sifted:
         """List those that fit, newest first, with an id below `before` where given."""
         await self.flush()
-        below = _MAX_ID if before is None else before
+        below = repeats.LAST if before is None else before
         sifted = await self._ask(lambda db: sift(db, wanted, below, limit))
         return sifted._replace(rows=self._worded(sifted.rows))
 
     async def recent(self, limit: int, before: int | None = None) -> list[Decision]:
         """List the newest first, those with an id below `before` where given."""
-        below = _MAX_ID if before is None else before
+        below = repeats.LAST if before is None else before
         held = [d for d in self._ring if self._ring_floor < d.id < below]
         if len(held) >= limit or self.missing:
             held.sort(key=_id, reverse=True)

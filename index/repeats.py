@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # A second, as ids count it: milliseconds above 22 bits.
 SPAN = 1_000 << 22
+# The largest number that a column takes.
+LAST = (1 << 63) - 1
 
 STEP = (
     "ALTER TABLE decisions ADD COLUMN last INTEGER",
@@ -34,7 +36,7 @@ COUNT = """SELECT count(*) + (SELECT ifnull(sum(more), 0) FROM decisions WHERE m
            max(max(id), ifnull((SELECT max(last) FROM decisions WHERE more > 0), 0))
            FROM decisions"""
 _AMONG = f"""SELECT {READ} FROM decisions INDEXED BY decisions_repeats
-             WHERE more > 0 AND last >= ? AND last < ? AND id < ?"""  # noqa: S608 - columns
+             WHERE more > 0 AND last >= ? AND last <= ? AND id < ?"""  # noqa: S608 - columns
 _PARTS = {"id": "q", "at": "d", "ms": "f"}
 
 
@@ -133,7 +135,7 @@ def newest(db: sqlite3.Connection, below: int, limit: int) -> list[Decision]:
 
 def among(db: sqlite3.Connection, number: int) -> list[tuple[Any, ...]]:
     """The rows with a smaller number than that which hold repeats with it or with larger ones."""
-    return db.execute(_AMONG, (number, number + SPAN, number)).fetchall()
+    return db.execute(_AMONG, (number, min(number + SPAN, LAST), number)).fetchall()
 
 
 def get(db: sqlite3.Connection, number: int) -> Decision | None:

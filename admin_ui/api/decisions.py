@@ -39,7 +39,7 @@ class FilterQuery(Body):
 
 class PageQuery(FilterQuery):
     limit: int = Field(100, ge=1, le=1000)
-    before: int | None = Field(None, le=LAST_ID, description="Only ids below this one.")
+    before: int | None = Field(None, ge=0, le=LAST_ID, description="Only ids below this one.")
 
 
 class DecisionRow(BaseModel):
@@ -115,9 +115,12 @@ class Ruled(BaseModel):
 
 
 def number(decision: Annotated[str, Path(pattern=_ID)]) -> int:
-    """An id in decimal, or in the 16 hex digits of the request header."""
+    """An id in decimal or in the 16 hex digits of the request header; 404 if it is too large."""
     hexadecimal = len(decision) == 16  # noqa: PLR2004 - so many digits 63 bits have
-    return int(decision, 16 if hexadecimal else 10)
+    read = int(decision, 16 if hexadecimal else 10)
+    if read > LAST_ID:
+        raise HTTPException(404, f"No decision {decision}. The log keeps a bounded history.")
+    return read
 
 
 Numbered = Annotated[int, Depends(number)]
@@ -166,7 +169,7 @@ async def _events(told: AsyncIterator[Decision | int]) -> AsyncIterator[str]:
 
 @router.get("/decisions/{decision}", summary="One decision with all its evidence")
 async def decision(console: Asked, decision: Numbered) -> DecisionWhole:
-    found = await console.evidence(decision) if decision <= LAST_ID else None
+    found = await console.evidence(decision)
     if found is None:
         raise missing("decision", decision, "/api/decisions")
     return DecisionWhole(decision=DecisionRow.of(found[0]), evidence=found[1])
@@ -175,9 +178,7 @@ async def decision(console: Asked, decision: Numbered) -> DecisionWhole:
 @router.post("/decisions/{decision}/verdict", summary="Call an answer good or bad")
 async def judge(console: Asked, decision: Numbered, body: VerdictBody) -> Ruled:
     good = body.verdict == "good"
-    effect = None
-    if decision <= LAST_ID:
-        effect = await console.judge(decision, good=good, note=body.note)
+    effect = await console.judge(decision, good=good, note=body.note)
     if effect is None:
         raise missing("decision", decision, "/api/decisions")
     if effect == "stands":

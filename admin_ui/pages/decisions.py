@@ -38,7 +38,7 @@ class Sought(BaseModel):
     entry: str = ""
     least: str = Field("", pattern=r"^[01]?(\.[0-9]{0,6})?$")
     most: str = Field("", pattern=r"^[01]?(\.[0-9]{0,6})?$")
-    before: int | None = None
+    before: int | None = Field(None, ge=0, le=LAST_ID)
 
     @property
     def address(self) -> str:
@@ -131,7 +131,7 @@ async def undo(
 async def _evidence(
     request: Request, console: Console, number: int, *, said: str = "", aside: str = ""
 ) -> Response:
-    known = await console.evidence(number) if number <= LAST_ID else None
+    known = await console.evidence(number)
     if known is None:
         raise HTTPException(404, f"No decision {number}. The log keeps a bounded history.")
     row, evidence = known

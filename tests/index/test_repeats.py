@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from index import repeats, sifting
 from index.journal import Journal
-from index.repeats import SPAN, Again, Block, folded, unfolded, whole
+from index.repeats import LAST, SPAN, Again, Block, folded, unfolded, whole
 from index.rollups import MINUTE
 from policies.record import Decision, Filter
 from tests.index.test_journal import decision
@@ -124,6 +125,20 @@ async def test_repeats_are_sifted_like_others(
             break
     expected = [row for row in sorted(rows, key=lambda row: -row.id) if wanted.fits(whole(row))]
     assert [told(row) for row in found] == [told(row) for row in expected]
+
+
+@pytest.mark.parametrize("number", [LAST, LAST - 1, LAST - SPAN, LAST - SPAN + 1])
+async def test_the_largest_numbers_are_looked_for(journal: Journal, number: int) -> None:
+    """Nobody has them, or one row has: neither is a fault of the file."""
+    rows = [Again(SKY, number - 2, 1.0, 0.5), Again(SKY, number, 2.0, 0.5)]
+    assert await journal.get(number) is None
+    for row in rows:
+        journal.record(row)
+    await journal.flush()
+    with closing(sqlite3.connect(journal.path)) as db:
+        assert repeats.get(db, number) == whole(rows[1])
+        assert repeats.get(db, number - 1) is None
+        assert repeats.newest(db, number, 9) == [whole(rows[0])]
 
 
 async def test_repeats_count_like_others(tmp_path: Path) -> None:

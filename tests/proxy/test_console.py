@@ -206,6 +206,34 @@ def test_decisions_come_newest_first_and_page(house: House) -> None:
     assert "sk-1" not in str(rows)
 
 
+@pytest.mark.parametrize("page", ["", "/api"])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(5, 404), (2**63 - 1 - (1000 << 22), 404), (2**63 - 2, 404), (2**63 - 1, 404), (2**63, 0)],
+)
+def test_a_number_that_nobody_has_is_not_found(
+    house: House, page: str, number: int, status: int
+) -> None:
+    """However large it is, and whatever is asked of it; the journal is not to blame."""
+    answer = house.chat(SKY, "sk-1")
+    sent = {"authorization": f"Bearer {house.where.token}"}
+    verdict = {"json": {"verdict": "good"}} if page else {"data": {"verdict": "good"}}
+    ask, where = house.client.request, house.where.admin + page
+    word = "verdict" if page else "judge"
+    for asked in (
+        ask("GET", f"{where}/decisions/{number}", headers=sent),
+        ask("POST", f"{where}/decisions/{number}/{word}", headers=sent, **verdict),
+        ask("POST", f"{where}/review/{number}", headers=sent, **verdict),
+    ):
+        assert asked.status_code in ({status} if status else {404, 422})
+        assert str(house.config.parent) not in asked.text
+    assert ask("GET", f"{where}/decisions?before={2**63}", headers=sent).status_code == 422
+    listed = ask("GET", f"{where}/decisions?before={2**63 - 1}", headers=sent)
+    assert (listed.status_code, SKY in listed.text) == (200, True)
+    mine = f"{where}/review/{house.decision(answer)['id']}"
+    assert ask("POST", mine, headers=sent, **verdict).status_code in (200, 303)
+
+
 def test_the_overview_adds_up(house: House) -> None:
     """Counts by outcome and category, tokens and money saved by hits."""
     for prompt in (SKY, SKY, SKY_AGAIN, CODE):

@@ -107,7 +107,17 @@ def test_the_filter_reaches_the_console(
     assert console.asked[-1] == (chosen, None)
 
 
-@pytest.mark.parametrize("query", ["least=a", "least=2", "most=-1", "before=a"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "least=a",
+        "least=2",
+        "most=-1",
+        "before=a",
+        "before=-1",
+        f"before={1 << 63}",
+    ],
+)
 def test_a_filter_that_is_none_is_refused(person: TestClient, query: str) -> None:
     """A similarity is between 0 and 1, a place in the log a number."""
     assert person.get(f"/decisions?{query}").status_code == 422
