@@ -48,6 +48,8 @@ def test_an_act_tells_who_what_and_how_it_ended() -> None:
             b'{"selection": {"user": "alice", "tag": "x"}}',
             '{"selection": {"user": "(hidden)", "tag": "x"}}',
         ),
+        (b"", rb'{"tag": "a\ud800b"}', r'{"tag": "a\ud800b"}'),
+        (b"", rb'{"tag": "\ud83d\ude00"}', '{"tag": "\U0001f600"}'),
         (b"", b"[1]", '{"bytes": 3}'),
         (b"", b"\xff\x00", '{"bytes": 2}'),
         (b"a=b", b"nonsense", '{"a": "b", "bytes": 8}'),
