@@ -20,6 +20,11 @@ _SHOWN_CHARS: Final = 4000
 _ALIKE: Final = 0.2
 
 
+def named(path: str) -> str:
+    """The last part of a path, of either kind: its file's name."""
+    return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
+
+
 def count(n: float) -> str:
     return f"{n:,.0f}"
 

@@ -64,6 +64,7 @@ def _environment() -> Environment:
         "utc": figures.utc,
         "iso": figures.iso,
         "clipped": figures.clipped,
+        "named": figures.named,
         "sentence": words.sentence,
         "kind": words.kind,
     }

@@ -40,6 +40,11 @@ class Register:
     def __len__(self) -> int:
         return len(self._numbers)
 
+    @property
+    def reach(self) -> int:
+        """How many numbers there are: all lie below it, those that wait to be given again too."""
+        return len(self._taken)
+
     def of(self, entry: str) -> int | None:
         key = key_of(entry)
         return None if key is None else self._numbers.get(key)

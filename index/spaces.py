@@ -86,6 +86,11 @@ class Spaces:
         """Of all vectors, whether or not the system has had to provide them yet."""
         return self._vectors.nbytes
 
+    @property
+    def used(self) -> int:
+        """Bytes of the rows that were written to, or may have been."""
+        return min(self._register.reach * self._vectors.row_bytes, self.nbytes)
+
     def within(self, name: str) -> Neighbours | None:
         found = self._by_name.get(name)
         return None if found is None else Neighbours(self._register, found[1])

@@ -64,7 +64,8 @@ def index(memory: Memory) -> dict[str, int]:
         "vectors": spaces.searched,
         "spaces": len(spaces),
         "dead": spaces.dead,
-        "bytes": spaces.nbytes,
+        "bytes": spaces.used,
+        "reserved": spaces.nbytes,
     }
 
 

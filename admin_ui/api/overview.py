@@ -32,12 +32,14 @@ class EmbedderFaults(BaseModel):
 
 class IndexState(BaseModel):
     """`dead` are rows of removed entries that wait for their space to be built anew; `bytes` is
-    what all vectors may take."""
+    what vectors take, `reserved` what there is room for before that grows: the system provides it
+    as it is written to."""
 
     vectors: int
     spaces: int
     dead: int
     bytes: int
+    reserved: int
 
 
 class JournalState(BaseModel):

@@ -58,6 +58,22 @@ def test_size(n: float, text: str) -> None:
     assert figures.size(n) == text
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/etc/likewise/likewise.yaml", "likewise.yaml"),
+        ("C:\\likewise\\house.yaml", "house.yaml"),
+        ("likewise.yaml", "likewise.yaml"),
+        ("/etc/likewise/", "likewise"),
+        ("/", "/"),
+        ("", ""),
+    ],
+)
+def test_named(path: str, name: str) -> None:
+    """A path's last part, whichever way its slashes lean; what has none stays as it is."""
+    assert figures.named(path) == name
+
+
 def test_utc() -> None:
     """The Unix epoch is the start of 1970."""
     assert figures.utc(0) == "1970-01-01 00:00:00 UTC"

@@ -87,6 +87,21 @@ def test_what_the_spaces_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     assert spaces.nbytes > 40 * rows.shape[1]
 
 
+def test_room_that_nothing_lies_in_does_not_count_as_used() -> None:
+    """Used are the rows that were given out, more than each vector's numbers alone; all the rest
+    is reserved. What was removed still counts, as its row waits for the next."""
+    register = Register()
+    spaces = Spaces(register, DIMENSION, reserve=1_000)
+    assert spaces.used == 0
+    for place, row in enumerate(drawn(10)):
+        spaces.put(called(str(place)), "one", row)
+    used, a_row = spaces.used, spaces.nbytes // 1_000
+    assert (used, a_row > DIMENSION) == (10 * a_row, True)
+    spaces.remove([called("3")])
+    register.give(called("3"))
+    assert spaces.used == used
+
+
 def test_an_entry_beyond_the_reserve_is_unknown_until_put() -> None:
     """An entry that is registered beyond the rows, and has no vector, can be removed and put."""
     register = Register()

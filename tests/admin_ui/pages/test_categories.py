@@ -41,6 +41,15 @@ def test_a_card_each(person: TestClient, console: FakeConsole) -> None:
         assert words in " ".join(text.split())
 
 
+def test_a_category_is_named_once(person: TestClient, console: FakeConsole) -> None:
+    """On its own page a category's name is the one heading, with the ways on beside it."""
+    console.alike = ALIKE
+    html = person.get("/categories/code").text
+    assert (html.count("<h1"), html.count("<h2")) == (1, 0)
+    for way in ("/categories", "/decisions?category=code", "/entries?category=code"):
+        assert f'href="{way}"' in html
+
+
 def test_the_histogram_comes_with_its_prediction(person: TestClient, console: FakeConsole) -> None:
     """Bars tell what is known apart; the figures are those of the cut in force."""
     console.alike = ALIKE

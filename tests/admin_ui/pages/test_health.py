@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 def test_each_part_tells_how_it_is(person: TestClient) -> None:
     """Store, index, embedder, upstreams and journal with their figures, and that all is well."""
     text = Reading(person.get("/health").text).text
-    for words in ("All parts work", "sqlite:./likewise.db", "7 in 1 space", "all-MiniLM-L6-v2",
-                  "3.1 ms", "openai", "10 B free of 20 B", "up for 1 min"):  # fmt: skip
+    for words in ("All parts work", "sqlite:./likewise.db", "7 in 1 space",
+                  "4.1 KB of 8.2 KB reserved", "all-MiniLM-L6-v2", "3.1 ms", "openai",
+                  "10 B free of 20 B", "up for 1 min"):  # fmt: skip
         assert words in text
 
 

@@ -30,6 +30,15 @@ def test_the_text_in_force_is_edited(person: TestClient) -> None:
     assert page.field("revision") == "r1"
 
 
+def test_a_long_path_stands_in_full_behind_its_name(
+    person: TestClient, console: FakeConsole
+) -> None:
+    """The page names the file; where it lies is told on pointing at it."""
+    console.text = Written("/srv/a/long/way/down/house.yaml", "x", "r1")
+    html = person.get("/policy").text
+    assert '<code title="/srv/a/long/way/down/house.yaml">house.yaml</code>' in html
+
+
 def test_without_a_file_it_says_how_to_get_one(person: TestClient, console: FakeConsole) -> None:
     """The built-in policy cannot be edited in place."""
     console.text = Written("", "", "")
