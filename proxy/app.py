@@ -9,6 +9,7 @@ import signal
 import time
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from admin_ui.app import create_admin
@@ -20,6 +21,7 @@ from index.ledger import Ledger
 from index.memory import Memory
 from index.replicas import Follower
 from proxy import reporting
+from proxy.accesslog import AccessLog
 from proxy.batch import BatchEngine
 from proxy.burden import Burden
 from proxy.console import HouseConsole
@@ -39,6 +41,7 @@ from proxy.settings import is_local
 from proxy.token import Token
 from proxy.upkeep import Upkeep
 from proxy.upstream import Upstreams
+from proxy.visits import Watched
 
 if TYPE_CHECKING:
     import socket
@@ -80,6 +83,7 @@ async def run(
     """
     server = settings.server
     async with AsyncExitStack() as stack:
+        access = _access(server.access_log, stack)
         data = bind(server.host, server.port)
         stack.callback(data.close)
         admin = bind(server.admin_host, server.admin_port, setting="server.admin.port")
@@ -100,10 +104,10 @@ async def run(
         stack.push_async_callback(_end, asyncio.create_task(token.run()))
         addresses = Addresses(_url(data, secure=secure), _url(admin), token.value)
         face = _face(settings, console, addresses)
-        port = _port(settings, engine, identity, verdicts, upkeep)
+        port = _watched(_port(settings, engine, identity, verdicts, upkeep), engine, access)
         tls = (server.tls.cert, server.tls.key) if server.tls else None
         stack.push_async_callback(_end, asyncio.create_task(upkeep.run()))
-        _hear(signal.SIGHUP, upkeep.ask_reload)
+        _hear(signal.SIGHUP, partial(_on_hangup, upkeep, access))
 
         def listening() -> None:
             loading = upkeep.load(opening.go_on, ready)
@@ -142,6 +146,29 @@ def _face(settings: Settings, console: HouseConsole, addresses: Addresses) -> Fa
 def _hear(number: signal.Signals, heard: Callable[[], None]) -> None:
     with suppress(RuntimeError, ValueError):  # only the main thread hears signals
         asyncio.get_running_loop().add_signal_handler(number, heard)
+
+
+def _access(place: str | None, stack: AsyncExitStack) -> AccessLog | None:
+    """The access log where one is wanted; it ends after all that may have a line to write."""
+    if place is None:
+        return None
+    access = AccessLog(place)
+    stack.push_async_callback(asyncio.to_thread, access.close)
+    return access
+
+
+def _watched(port: DataPort, engine: Engine, access: AccessLog | None) -> DataPort | Watched:
+    if access is None:
+        return port
+    engine.meters.also(lambda: {"access_log_dropped_total": access.dropped})
+    return Watched(port, [access])
+
+
+def _on_hangup(upkeep: Upkeep, access: AccessLog | None) -> None:
+    """Read the policy again, and let go of a log file that was moved away."""
+    upkeep.ask_reload()
+    if access is not None:
+        access.reopen()
 
 
 def _port(

@@ -319,7 +319,7 @@ class BatchEngine(Engine):
         facts, at = verdict.candidate.facts, trail.at
         trail.reason, trail.entry, trail.status = verdict.reason, facts.entry, 200
         trail.category, trail.cut, trail.similarity = verdict.category.name, verdict.cut, 1.0
-        trail.tokens_in = facts.tokens_in
+        trail.tokens_in, trail.match = facts.tokens_in, verdict.match.value
         ready = Ready.of(verdict, together(pieces), stream=False)
         own = ready.own(verdict.reason, 1.0, facts, trail.id, at, failed)
         if not caller.at_once(ready, own):

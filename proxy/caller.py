@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from proxy.coding import ACCEPTED
 from proxy.upstream import waiting
+from proxy.visits import VISIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,6 +141,8 @@ class AsgiCaller:
         await self._send({"type": "http.response.body", "body": b""})
 
     async def fail(self, refused: Refused, body: bytes, more: Headers | None = None) -> None:
+        if (visit := VISIT.get()) is not None:
+            visit.code = refused.code
         lines: Headers = [_JSON, (b"content-length", b"%d" % len(body)), *(more or [])]
         if refused.status == 508:  # noqa: PLR2004 - Loop Detected
             lines.append((b"x-should-retry", b"false"))

@@ -49,12 +49,18 @@ def cli() -> None:
 @click.option("--host", help="Address of the data port; default 127.0.0.1.")
 @click.option("--port", type=int, help="Data port; default 8080.")
 @click.option("--admin-port", type=int, help="Admin port; default 8081.")
+@click.option(
+    "--access-log",
+    metavar="PATH",
+    help="A JSON line for each request goes to this file; - for standard output. Default none.",
+)
 def serve(
     config: str | None,
     upstream: str | None,
     host: str | None,
     port: int | None,
     admin_port: int | None,
+    access_log: str | None,
 ) -> None:
     """Run the proxy.
 
@@ -62,7 +68,14 @@ def serve(
     """
     from proxy import app, server  # noqa: PLC0415 - only this command pays for the imports
 
-    chosen = settings_of(config, upstream=upstream, host=host, port=port, admin_port=admin_port)
+    chosen = settings_of(
+        config,
+        upstream=upstream,
+        host=host,
+        port=port,
+        admin_port=admin_port,
+        access_log=access_log,
+    )
     _log()
     for notice in configuration.notices(chosen):
         ERR.print(f"note: {notice}", style="yellow")

@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 from index.shelf import Shelf
@@ -23,6 +24,7 @@ from proxy.quotas import Quotas
 from proxy.refusals import Refusals
 from proxy.sessions import Sessions
 from proxy.upstream import UpstreamFault, waiting
+from proxy.visits import VISIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,16 +124,19 @@ class Engine:
             ask = ask.turned_down()
         hit = ask.again(rules, self.memory, at)
         if hit is not None:
-            await self._repeat(hit, number, at, caller)
+            await self._repeat(ask, hit, number, at, caller)
             return
         trail = Trail(ask, number, at)
+        if (visit := VISIT.get()) is not None:
+            visit.trail = trail
         try:
             await self._decide(ask, rules, trail, headers, caller)
         except asyncio.CancelledError:
             trail.status = CLIENT_LEFT
             raise
         finally:
-            self._settle(trail)
+            # Recorded once its own call, if it made one, has come to its end.
+            trail.settled(partial(self._record, trail))
 
     def repeat(self, ask: Ask, send: Callable[[Ready, bytes], bool]) -> bool:
         """Answer a byte-identical repeat without waiting for anything; False when `send` cannot
@@ -145,21 +150,23 @@ class Engine:
         began, number = time.perf_counter(), self.ids()
         if not send(hit.ready, hit.ready.own(Reason.EXACT, 1.0, hit.facts, number, at)):
             return False
-        self._repeated(hit, number, at, began)
+        self._repeated(ask, hit, number, at, began)
         return True
 
-    async def _repeat(self, hit: Repeat, number: int, at: float, caller: Caller) -> None:
+    async def _repeat(self, ask: Ask, hit: Repeat, number: int, at: float, caller: Caller) -> None:
         """Answer a byte-identical repeat as it was answered before."""
         began = time.perf_counter()
         own = hit.ready.own(Reason.EXACT, 1.0, hit.facts, number, at)
         if not caller.at_once(hit.ready, own):
             await caller.serve(hit.ready, own)
-        self._repeated(hit, number, at, began)
+        self._repeated(ask, hit, number, at, began)
 
-    def _repeated(self, hit: Repeat, number: int, at: float, began: float) -> None:
+    def _repeated(self, ask: Ask, hit: Repeat, number: int, at: float, began: float) -> None:
         self._count_hit(hit.facts, at)
         seconds = time.perf_counter() - began
         row = hit.row
+        if (visit := VISIT.get()) is not None:
+            visit.row, visit.number, visit.tenant = row, number, ask.query.owners.tenant
         self.meters.observe(row.outcome, row.reason, row.category, seconds)
         self.journal.record(hit.decision(number, at, seconds))
 
@@ -234,6 +241,7 @@ class Engine:
         facts, at = verdict.candidate.facts, trail.at
         trail.reason, trail.entry, trail.status = verdict.reason, facts.entry, 200
         trail.similarity, trail.study = verdict.candidate.score, verdict.study
+        trail.match = verdict.match.value
         trail.tokens_in, trail.tokens_out = facts.tokens_in, facts.tokens_out
         if verdict.match is not Reason.EXACT:
             trail.matched, trail.evidence = facts.text, evidence(verdict)
@@ -446,6 +454,8 @@ class Engine:
         after: float | None = None,
     ) -> None:
         trail.status = status
+        if (visit := VISIT.get()) is not None:
+            visit.code = code
         body = trail.ask.dialect.error(status, said, code=code)
         lines: Headers = [
             (b"content-type", JSON),
@@ -456,14 +466,6 @@ class Engine:
             lines.append((b"x-should-retry", b"false"))
         lines += waiting(after)
         await caller.reply(status, lines, body)
-
-    def _settle(self, trail: Trail) -> None:
-        """Record the exchange once its own call, if it made one, has come to its end."""
-        flight = trail.flight
-        if flight is None or flight.task is None or flight.done:
-            self._record(trail)
-        else:
-            flight.task.add_done_callback(lambda _: self._record(trail))
 
     def _go_on(self, trail: Trail) -> None:
         """Tell the session what became of its turn, as far as that is known."""

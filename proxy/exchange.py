@@ -18,6 +18,8 @@ from policies.record import Decision
 from policies.verdicts import Bypass, Forward, Lookup, Outcome, Reason, Serve, Study, outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from index.memory import Memory
     from policies.values import Candidate, Facts, Query, Rules
     from proxy.dialects.ports import Dialect, Form
@@ -161,6 +163,7 @@ class Trail:
     cut: float | None = None
     similarity: float | None = None
     study: Study | None = None
+    match: str = ""
     entry: str = ""
     neighbour: str = ""
     matched: str = ""
@@ -188,6 +191,14 @@ class Trail:
     @property
     def request(self) -> bytes:
         return b"%016x" % self.id
+
+    def settled(self, then: Callable[[], None]) -> None:
+        """Have `then` called once the exchange's own call, if it made one, has come to its end."""
+        flight = self.flight
+        if flight is None or flight.task is None or flight.done:
+            then()
+        else:
+            flight.task.add_done_callback(lambda _: then())
 
     def refused(self, verdict: Forward) -> None:
         """Take over why nothing was served."""

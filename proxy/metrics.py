@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -34,9 +35,13 @@ class Meters:
         self.stored = 0
         self.tokens_saved = 0
         self._seconds: dict[str, list[float]] = {}
-        self._gauges = gauges
+        self._gauges = [gauges]
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Collector(self))
+
+    def also(self, gauges: Callable[[], Mapping[str, float]]) -> None:
+        """Ask one more part for its figures; those that end in `_total` are counters."""
+        self._gauges.append(gauges)
 
     def observe(self, outcome: str, reason: str, category: str, seconds: float) -> None:
         self.requests[outcome, reason, category] += 1
@@ -78,7 +83,7 @@ class Meters:
             "likewise_tokens_saved", "Tokens that hits did not ask for again.", self.tokens_saved
         )
         yield self._durations()
-        for name, value in self._gauges().items():
+        for name, value in chain.from_iterable(asked().items() for asked in self._gauges):
             kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
             yield kind(f"likewise_{name.removesuffix('_total')}", name.replace("_", " "), value)
 

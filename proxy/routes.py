@@ -32,6 +32,7 @@ from proxy.protocol import WHOLE
 from proxy.repeats import OURS, Repeats, key_of, lines_of, shape
 from proxy.settings import is_local
 from proxy.upstream import UpstreamFault
+from proxy.visits import VISIT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -343,6 +344,8 @@ class DataPort:
     ) -> None:
         """Relay what the quota of its key lets through."""
         key = self._identity.owners(presented(scope["headers"]), None).key
+        if (visit := VISIT.get()) is not None:
+            visit.upstream, visit.owner = upstream.name, key
         exceeded = self._engine.quotas.enter(key)
         if exceeded is not None:
             code = "rate_limit_exceeded"

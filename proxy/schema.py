@@ -142,6 +142,8 @@ class ServerPart(Section):
     limits: LimitsPart = LimitsPart()
     tls: TlsPart | None = None
     cors: list[Annotated[str, AfterValidator(_origin)]] = Field(default=[])
+    access_log: Word | None = None
+    """A file that gets a JSON line for each request; `-` for standard output."""
 
 
 class TimeoutPart(Section):

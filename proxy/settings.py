@@ -69,6 +69,7 @@ class Server:
     limits: Limits
     tls: Tls | None = None
     cors: tuple[str, ...] = ()
+    access_log: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,7 @@ def load(
     host: str | None = None,
     port: int | None = None,
     admin_port: int | None = None,
+    access_log: str | None = None,
 ) -> Settings:
     """Read `path`, else $LIKEWISE_CONFIG, else ./likewise.yaml where there is one, else no file.
 
@@ -177,6 +179,8 @@ def load(
     if problems:
         raise PolicyError(sorted(problems, key=lambda p: p.line))
     server = _server(config.server, host, port, admin_port)
+    if access_log:
+        server = replace(server, access_log=access_log)
     upstreams = _upstreams(config, upstream, env)
     tokens = {name: Secret(env[name]) for name in SECRETS if env.get(name)}
     problems = list(_whole(document, server, upstreams, tokens))
@@ -341,6 +345,7 @@ def _server(part: ServerPart, host: str | None, port: int | None, admin: int | N
         limits=Limits(**part.limits.model_dump()),
         tls=Tls(part.tls.cert, part.tls.key) if part.tls else None,
         cors=tuple(part.cors),
+        access_log=part.access_log,
     )
 
 

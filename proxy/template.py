@@ -54,6 +54,7 @@ upstreams:
 #    drain: 600s                     ## for answers under way after a stop signal
 #  tls: {{cert: cert.pem, key: key.pem}}
 #  cors: ["https://app.example.com"]
+#  access_log: access.log            ## a JSON line for each request; - for standard output
 
 ## Any sentence-transformers id or folder with `runtime: torch`.
 #embedding: {{model: all-MiniLM-L6-v2, runtime: onnx, precision: int8, threads: 1, renew: 100}}

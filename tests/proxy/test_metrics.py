@@ -113,6 +113,15 @@ def test_gauges_are_asked_at_the_scrape() -> None:
     assert types["likewise_evictions"] == "counter"
 
 
+def test_parts_that_come_later_are_asked_as_well() -> None:
+    """One more source of figures stands beside the first."""
+    meters = Meters(lambda: {"entries": 3.0})
+    meters.also(lambda: {"lines_total": 2.0})
+    samples = _scrape(meters)
+    assert samples["likewise_entries", ()] == 3
+    assert samples["likewise_lines_total", ()] == 2
+
+
 def test_an_idle_process_has_a_page(meters: Meters) -> None:
     """Nothing has happened yet: the plain counters stand at zero."""
     assert _scrape(meters) == {

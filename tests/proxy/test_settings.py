@@ -36,6 +36,7 @@ server:
   limits: {body: 1MB, response: 2MB, headers: 8KB, header_timeout: 1s, body_timeout: 2s, drain: 3s}
   tls: {cert: c.pem, key: k.pem}
   cors: ["https://a.example", "*"]
+  access_log: access.log
 upstreams:
   - name: openai
     api: openai
@@ -91,6 +92,7 @@ def test_every_documented_key_is_read() -> None:
     assert server.tls is not None
     assert (server.tls.cert, server.tls.key) == ("c.pem", "k.pem")
     assert server.cors == ("https://a.example", "*")
+    assert server.access_log == "access.log"
     openai, claude, azure = settings.upstreams
     assert openai.base_url == "https://api.openai.com/v1"
     assert openai.models == ("gpt-*", "o?-*")
@@ -169,6 +171,8 @@ def test_who_wins() -> None:
     assert settings.upstreams[0].base_url == "http://127.0.0.1:9/v1"
     assert (settings.store_url, settings.server.port) == ("sqlite:x.db", 5)
     settings = loaded(UPSTREAM, env, upstream="http://arg", host="::1", port=6, admin_port=7)
+    given = UPSTREAM + "server: {access_log: a.log}"
+    assert loaded(given, access_log="-").server.access_log == "-"
     assert [u.base_url for u in settings.upstreams] == ["http://arg"]
     server = settings.server
     assert (server.host, server.port, server.admin_port) == ("::1", 6, 7)

@@ -133,10 +133,13 @@ def test_a_file_that_vanishes_keeps_the_old_policy(house: House) -> None:
 
 
 def test_a_hangup_signal_reads_the_file_again(tmp_path: Path) -> None:
-    """Even where the file looks untouched, as on file systems that lie about times."""
+    """Even where the file looks untouched, as on file systems that lie about times. An access log
+    that was moved away is let go."""
     oracle = OracleUpstream()
     config = tmp_path / "likewise.yaml"
+    log, moved = tmp_path / "access.log", tmp_path / "access.log.1"
     words = ("serve", "-c", str(config), "--port", "0", "--admin-port", "0")
+    words += ("--access-log", str(log))
     with uvicorn_of(oracle) as upstream:
         config.write_text(configuration(tmp_path, upstream))
         with command(*words, cwd=tmp_path) as running:
@@ -149,10 +152,15 @@ def test_a_hangup_signal_reads_the_file_again(tmp_path: Path) -> None:
                 file.seek(0)
                 file.write(text)
             os.utime(config, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+            until(lambda: log.read_bytes().count(b"\n") == 2)
+            log.rename(moved)
             running.process.send_signal(signal.SIGHUP)
             running.found(r"policy (\w+) is in force")
+            until(log.exists)
             assert _post(where, "how do the tides work").headers["x-cache"] == "MISS"
             assert running.end(signal.SIGTERM) == 0
+    assert log.read_bytes().count(b'"outcome":"miss"') == 1
+    assert moved.read_bytes().count(b"\n") == 2
 
 
 def _post(where: str, prompt: str) -> httpx.Response:
