@@ -1,6 +1,19 @@
 """Fixtures for every room."""
 
+from __future__ import annotations
+
+import gc
+import os
+from typing import TYPE_CHECKING, Any
+
 import pytest
+
+from index import build
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from index.ports import Embedder
 
 pytest_plugins = ["tests.servers", "tests.disks"]
 SHARED = frozenset({"redis_server", "tls_redis"})
@@ -12,3 +25,26 @@ def _patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     machine's tenth of a second. Those about a slow server have one of their own."""
     if SHARED.intersection(request.fixturenames):
         monkeypatch.setattr("index.stores.redis.READ_SECONDS", 5.0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _shared_embedders() -> Iterator[None]:
+    """A model is loaded once for all houses of this process: embedders remember nothing, and each
+    takes as long to load as a test takes to run."""
+    load, loaded = build.embedder, dict[tuple[Any, ...], "Embedder"]()
+
+    def embedder(model: str, *, progress: Any = None, **how: Any) -> Embedder:
+        key = (model, os.environ.get("LIKEWISE_CACHE"), *how.items())
+        if key not in loaded:
+            loaded[key] = load(model, progress=progress, **how)
+        return loaded[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "embedder", embedder)
+        yield
+
+
+def pytest_collection_finish() -> None:
+    """What the collected tests are made of stays: without it, looking for garbage is quick."""
+    gc.collect()
+    gc.freeze()
