@@ -328,6 +328,8 @@ def _gauges(memory: Memory, journal: Journal) -> dict[str, float]:
         "entries_to_renew": memory.catalog.unread,
         "embed_faults_total": faults.embed,
         "embed_timeouts_total": faults.embed_timeout,
+        "embed_queue": memory.sight.queued,
+        "embedder_stalled": memory.sight.stalled,
         "store_read_faults_total": faults.store_read,
         "store_write_faults_total": faults.store_write,
         "journal_dropped_total": journal.dropped,

@@ -136,13 +136,18 @@ def _count(rollups: Iterable[Rollup]) -> int:
 
 
 def dollars(model: str, sums: Sums, prices: Prices) -> float:
-    """The price of the tokens; dated model names take their family's price."""
+    """The price of the tokens."""
+    asked, answered = rate(model, prices)
+    return (sums.tokens_in * asked + sums.tokens_out * answered) / 1e6
+
+
+def rate(model: str, prices: Prices) -> tuple[float, float]:
+    """US dollars per million tokens asked and answered, 0 where no price is known; dated model
+    names take their family's price."""
     families = sorted(prices, key=len, reverse=True)
     family = next((name for name in families if model.startswith(name + "-")), None)
     price = prices.get(model) or (None if family is None else prices[family])
-    if price is None:
-        return 0.0
-    return (sums.tokens_in * price[0] + sums.tokens_out * price[1]) / 1e6
+    return price or (0.0, 0.0)
 
 
 # -- how often it is wrong -------------------------------------------------------------------------

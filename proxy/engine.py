@@ -171,9 +171,8 @@ class Engine:
         self.journal.record(hit.decision(number, at, seconds))
 
     def _count_hit(self, facts: Facts, at: float) -> None:
-        tokens = facts.tokens_in + facts.tokens_out
-        self.memory.touch(facts.entry, at, tokens)
-        self.meters.tokens_saved += tokens
+        self.memory.touch(facts.entry, at, facts.tokens_in + facts.tokens_out)
+        self.meters.saved(facts, self.rules.prices)
 
     async def _decide(
         self,
@@ -454,6 +453,7 @@ class Engine:
         after: float | None = None,
     ) -> None:
         trail.status = status
+        self.meters.errors[code] += 1
         if (visit := VISIT.get()) is not None:
             visit.code = code
         body = trail.ask.dialect.error(status, said, code=code)

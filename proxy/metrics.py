@@ -8,19 +8,30 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from importlib.metadata import version
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
 
 from proxy.calls import Calls
+from proxy.counting import rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from prometheus_client.core import Metric
 
+    from policies.values import Facts
+
+# Models whose rate is at hand; callers name as many as they like.
+RATES = 1_000
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
@@ -33,15 +44,32 @@ class Meters:
         self.upstream: Counter[tuple[str, str]] = Counter()
         self.calls = Calls()
         self.stored = 0
+        # Named in advance, so that the first of its kind is a rise that an alert can see.
+        self.errors: Counter[str] = Counter({"internal_error": 0, "overloaded": 0})
+        self.evicted = 0
         self.tokens_saved = 0
+        self.dollars_saved = 0.0
+        self._prices: Mapping[str, tuple[float, float]] = {}
+        self._rates: dict[str, tuple[float, float]] = {}
         self._seconds: dict[str, list[float]] = {}
         self._gauges = [gauges]
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Collector(self))
+        ProcessCollector(registry=self._registry)
 
     def also(self, gauges: Callable[[], Mapping[str, float]]) -> None:
         """Ask one more part for its figures; those that end in `_total` are counters."""
         self._gauges.append(gauges)
+
+    def saved(self, facts: Facts, prices: Mapping[str, tuple[float, float]]) -> None:
+        """Count the tokens of an answer that was not asked for again, and what they cost."""
+        if prices is not self._prices or len(self._rates) > RATES:
+            self._prices, self._rates = prices, {}
+        known = self._rates.get(facts.model)
+        if known is None:
+            known = self._rates[facts.model] = rate(facts.model, prices)
+        self.tokens_saved += facts.tokens_in + facts.tokens_out
+        self.dollars_saved += (facts.tokens_in * known[0] + facts.tokens_out * known[1]) / 1e6
 
     def observe(self, outcome: str, reason: str, category: str, seconds: float) -> None:
         self.requests[outcome, reason, category] += 1
@@ -56,6 +84,7 @@ class Meters:
 
     def collect(self) -> Iterator[Metric]:
         """Every family, for the registry."""
+        yield InfoMetricFamily("likewise_build", "This version.", {"version": version("likewise")})
         requests = CounterMetricFamily(
             "likewise_requests",
             "Requests by outcome, reason and category.",
@@ -78,9 +107,21 @@ class Meters:
         for (name, status), count in self.upstream.items():
             upstream.add_metric([name, status], count)
         yield upstream
+        errors = CounterMetricFamily(
+            "likewise_errors", "Errors that Likewise itself answered, by code.", labels=["code"]
+        )
+        for code, count in self.errors.items():
+            errors.add_metric([code], count)
+        yield errors
         yield CounterMetricFamily("likewise_stored", "Answers kept.", value=self.stored)
         yield CounterMetricFamily(
+            "likewise_evicted", "Entries that made room for others.", value=self.evicted
+        )
+        yield CounterMetricFamily(
             "likewise_tokens_saved", "Tokens that hits did not ask for again.", self.tokens_saved
+        )
+        yield CounterMetricFamily(
+            "likewise_dollars_saved", "Their price in US dollars.", self.dollars_saved
         )
         yield self._durations()
         for name, value in chain.from_iterable(asked().items() for asked in self._gauges):

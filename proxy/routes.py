@@ -100,12 +100,12 @@ class DataPort:
             await self._health(scope, send)
         elif path.startswith(_RESERVED):
             refused = Refused(404, "unknown_path", f"There is no {path[:80]} here.")
-            await AsgiCaller(send).fail(refused, _openai(refused))
+            await self._fail(AsgiCaller(send), refused, _openai(refused))
         elif (named := _KEPT.fullmatch(path)) is not None and is_alias(named[1]):
             # The vendor never heard of it; who continues from it has to know why that fails.
             said = f"Previous response with id '{named[1][:80]}' not found."
             refused = Refused(400, "previous_response_not_found", said, "response_id")
-            await AsgiCaller(send).fail(refused, _openai(refused))
+            await self._fail(AsgiCaller(send), refused, _openai(refused))
         else:
             await self._pass_through(scope, receive, send)
 
@@ -175,7 +175,14 @@ class DataPort:
         number = b"%016x" % self._engine.ids()
         LOG.info("request %s: refused with %d %s", number.decode(), refused.status, refused.code)
         body = dialect.error(refused.status, str(refused), code=refused.code, param=refused.param)
-        await caller.fail(refused, body, [(b"x-likewise-request", number)])
+        await self._fail(caller, refused, body, [(b"x-likewise-request", number)])
+
+    async def _fail(
+        self, caller: AsgiCaller, refused: Refused, body: bytes, more: Headers | None = None
+    ) -> None:
+        """Answer with an error of our own, and count it."""
+        self._engine.meters.errors[refused.code] += 1
+        await caller.fail(refused, body, more)
 
     def _ask(self, dialect: Dialect, deployment: str, scope: Scope, body: bytes) -> Ask:
         """The request as the engine takes it; byte-identical repeats share one."""
@@ -306,11 +313,11 @@ class DataPort:
             status, told, lines = await self._verdicts.take(owner, body)
             await caller.reply(status, [*lines, (b"content-length", b"%d" % len(told))], told)
         except Refused as refused:
-            await caller.fail(refused, _openai(refused))
+            await self._fail(caller, refused, _openai(refused))
         except Exception:
             LOG.exception("taking a verdict failed")
             failed = Refused(500, "internal_error", "Likewise failed; its log has the details.")
-            await caller.fail(failed, _openai(failed))
+            await self._fail(caller, failed, _openai(failed))
 
     # -- everything else -------------------------------------------------------------------------
 
@@ -333,11 +340,11 @@ class DataPort:
                 raise Refused(404, "no_passthrough", said)  # noqa: TRY301 - one way out for all
             await self._admitted(upstream, scope, receive, caller)
         except Refused as refused:
-            await caller.fail(refused, _openai(refused))
+            await self._fail(caller, refused, _openai(refused))
         except UpstreamFault as fault:
             if not caller.started:
                 ours = Refused(fault.status, fault.code, str(fault), after=fault.after)
-                await caller.fail(ours, _openai(ours))
+                await self._fail(caller, ours, _openai(ours))
 
     async def _admitted(
         self, upstream: Upstream, scope: Scope, receive: Receive, caller: AsgiCaller

@@ -53,6 +53,7 @@ class Upkeep:
         self._engine = engine
         self._learner = learner
         self.pressure = Pressure(engine)
+        engine.meters.also(self.gauges)
         self._mark = self._stamp()
         self._turn = 0
         self._reload = asyncio.Event()
@@ -70,6 +71,17 @@ class Upkeep:
         if missing:
             return True, f"ready, without memory: {missing}"
         return (True, "ready") if self._loaded else (False, str(self._engine.memory.loading))
+
+    def gauges(self) -> dict[str, float]:
+        """For the metrics: what is off, and how full memory may become."""
+        memory, index = self._engine.memory, self.settings.index
+        return {
+            "ready": self.ready,
+            "memory_missing": bool(memory.missing),
+            "policy_refused": bool(self.refused_edit),
+            "entries_limit": index.max_entries,
+            "entry_bytes_limit": index.max_bytes,
+        }
 
     def drain(self) -> None:
         """From now on `/readyz` says no."""
@@ -176,6 +188,7 @@ class Upkeep:
             return
         gone = await memory.evict(bounds, Rule(limits.eviction))
         if gone:
+            self._engine.meters.evicted += gone
             LOG.info("evicted %d entries", gone)
 
     async def _tend(self) -> None:

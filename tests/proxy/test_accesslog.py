@@ -52,6 +52,7 @@ def test_a_line_tells_what_became_of_its_request(tmp_path: Path) -> None:
         house.client.get(f"{where}/v1/models?key=canary-of-the-query", headers=headers)
         written: list[dict[str, Any]] = until(lambda: (w := lines(log)) and len(w) > 6 and w)
         owner = house.decision(answers[0])["owner"]
+        assert 'likewise_errors_total{code="invalid_json"} 1.0' in house.api("/metrics")
     told = [(one["outcome"], one.get("match"), one.get("reason")) for one in written]
     assert told == [
         ("miss", None, "empty"),

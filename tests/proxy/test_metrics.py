@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.metrics import BUCKETS, Meters
+
+if TYPE_CHECKING:
+    from policies.values import Facts
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -46,12 +53,16 @@ def test_the_other_counters_have_their_names(meters: Meters) -> None:
     """What is stored, refused, saved and answered by upstreams is all on the page."""
     meters.stored = 7
     meters.tokens_saved = 1_234
+    meters.evicted = 6
+    meters.errors["overloaded"] += 3
     meters.not_stored["incomplete"] = 2
     meters.upstream["openai", "429"] = 5
     samples = _scrape(meters)
     assert samples["likewise_stored_total", ()] == 7
     assert samples["likewise_tokens_saved_total", ()] == 1_234
     assert samples["likewise_not_stored_total", (("reason", "incomplete"),)] == 2
+    assert samples["likewise_evicted_total", ()] == 6
+    assert samples["likewise_errors_total", (("code", "overloaded"),)] == 3
     labels = (("status", "429"), ("upstream", "openai"))
     assert samples["likewise_upstream_responses_total", labels] == 5
 
@@ -123,8 +134,38 @@ def test_parts_that_come_later_are_asked_as_well() -> None:
 
 
 def test_an_idle_process_has_a_page(meters: Meters) -> None:
-    """Nothing has happened yet: the plain counters stand at zero."""
-    assert _scrape(meters) == {
-        ("likewise_stored_total", ()): 0,
-        ("likewise_tokens_saved_total", ()): 0,
+    """Nothing has happened yet: the plain counters stand at zero, and so do the errors whose first
+    is news: a counter that begins at 1 never rose."""
+    samples = _scrape(meters)
+    info = {at: v for (name, at), v in samples.items() if name == "likewise_build_info"}
+    assert info == {(("version", version("likewise")),): 1}
+    assert samples["process_resident_memory_bytes", ()] > 1_000_000
+    others = {
+        key: value
+        for key, value in samples.items()
+        if not key[0].startswith(("process_", "likewise_build"))
     }
+    assert others == {
+        ("likewise_stored_total", ()): 0,
+        ("likewise_evicted_total", ()): 0,
+        ("likewise_tokens_saved_total", ()): 0,
+        ("likewise_dollars_saved_total", ()): 0,
+        ("likewise_errors_total", (("code", "internal_error"),)): 0,
+        ("likewise_errors_total", (("code", "overloaded"),)): 0,
+    }
+
+
+def _facts(model: str) -> Facts:
+    return cast("Facts", SimpleNamespace(model=model, tokens_in=1_000, tokens_out=500))
+
+
+def test_what_is_saved_is_priced_as_it_happens(meters: Meters) -> None:
+    """At the prices of the moment, dated names at their family's; other models cost nothing."""
+    prices = {"gpt-4o-mini": (0.15, 0.60), "gpt-4o": (2.5, 10.0)}
+    meters.saved(_facts("gpt-4o-mini-2024-07-18"), prices)
+    assert meters.dollars_saved == pytest.approx(0.00045)
+    meters.saved(_facts("of-nobody"), prices)
+    assert meters.dollars_saved == pytest.approx(0.00045)
+    meters.saved(_facts("gpt-4o"), {"gpt-4o": (1.0, 1.0)})
+    assert meters.dollars_saved == pytest.approx(0.00045 + 0.0015)
+    assert meters.tokens_saved == 4_500

@@ -127,6 +127,7 @@ def test_a_file_that_vanishes_keeps_the_old_policy(house: House) -> None:
     text = house.config.read_text()
     house.config.unlink()
     until(lambda: house.api("/api/policy")["refused_edit"])
+    assert "likewise_policy_refused 1.0" in house.api("/metrics")
     assert house.chat(TIDES, KEY).status_code == 200
     house.config.write_text(text)
     until(lambda: not house.api("/api/policy")["refused_edit"])
