@@ -192,6 +192,7 @@ def line(visit: Visit) -> dict[str, Any]:
         "complete": visit.complete,
         "bytes": visit.size,
         "ms": round(visit.seconds * 1000, 3),
+        "trace": visit.trace_id,
     }
     return {key: value for key, value in told.items() if value not in (None, "")}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import secrets
 import signal
 import time
@@ -20,7 +21,7 @@ from index.journal import Journal
 from index.ledger import Ledger
 from index.memory import Memory
 from index.replicas import Follower
-from proxy import reporting
+from proxy import reporting, telemetry
 from proxy.accesslog import AccessLog
 from proxy.batch import BatchEngine
 from proxy.burden import Burden
@@ -83,7 +84,7 @@ async def run(
     """
     server = settings.server
     async with AsyncExitStack() as stack:
-        access = _access(server.access_log, stack)
+        watchers = _watchers(server.access_log, stack)
         data = bind(server.host, server.port)
         stack.callback(data.close)
         admin = bind(server.admin_host, server.admin_port, setting="server.admin.port")
@@ -104,10 +105,10 @@ async def run(
         stack.push_async_callback(_end, asyncio.create_task(token.run()))
         addresses = Addresses(_url(data, secure=secure), _url(admin), token.value)
         face = _face(settings, console, addresses)
-        port = _watched(_port(settings, engine, identity, verdicts, upkeep), engine, access)
+        port = _watched(_port(settings, engine, identity, verdicts, upkeep), engine, *watchers)
         tls = (server.tls.cert, server.tls.key) if server.tls else None
         stack.push_async_callback(_end, asyncio.create_task(upkeep.run()))
-        _hear(signal.SIGHUP, partial(_on_hangup, upkeep, access))
+        _hear(signal.SIGHUP, partial(_on_hangup, upkeep, watchers[0]))
 
         def listening() -> None:
             loading = upkeep.load(opening.go_on, ready)
@@ -148,20 +149,28 @@ def _hear(number: signal.Signals, heard: Callable[[], None]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, heard)
 
 
-def _access(place: str | None, stack: AsyncExitStack) -> AccessLog | None:
-    """The access log where one is wanted; it ends after all that may have a line to write."""
-    if place is None:
-        return None
-    access = AccessLog(place)
-    stack.push_async_callback(asyncio.to_thread, access.close)
-    return access
+def _watchers(
+    place: str | None, stack: AsyncExitStack
+) -> tuple[AccessLog | None, telemetry.Traces | None]:
+    """The access log and the traces, where they are wanted; they end after all that may have
+    something to tell them."""
+    access = None if place is None else AccessLog(place)
+    traces = telemetry.opened(os.environ)
+    for one in (access, traces):
+        if one is not None:
+            stack.push_async_callback(asyncio.to_thread, one.close)
+    return access, traces
 
 
-def _watched(port: DataPort, engine: Engine, access: AccessLog | None) -> DataPort | Watched:
-    if access is None:
+def _watched(
+    port: DataPort, engine: Engine, access: AccessLog | None, traces: telemetry.Traces | None
+) -> DataPort | Watched:
+    """The port with its visits on record, where anybody keeps one."""
+    if access is not None:
+        engine.meters.also(lambda: {"access_log_dropped_total": access.dropped})
+    elif traces is None:
         return port
-    engine.meters.also(lambda: {"access_log_dropped_total": access.dropped})
-    return Watched(port, [access])
+    return Watched(port, [] if access is None else [access], traces)
 
 
 def _on_hangup(upkeep: Upkeep, access: AccessLog | None) -> None:

@@ -24,7 +24,7 @@ from proxy.quotas import Quotas
 from proxy.refusals import Refusals
 from proxy.sessions import Sessions
 from proxy.upstream import UpstreamFault, waiting
-from proxy.visits import VISIT
+from proxy.visits import VISIT, step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -272,7 +272,8 @@ class Engine:
         )
         ready = None if self.memory.shared else self._ready.get(key)
         if ready is None:
-            stored = await self.memory.read(facts)
+            with step("read"):
+                stored = await self.memory.read(facts)
             if stored is None or (form.usage and not stored.facts.has_usage):
                 return None
             if stored.facts.flagged and verdict.match is not Reason.EXACT:

@@ -25,6 +25,7 @@ from proxy.judging import said
 from proxy.learning import Fresh
 from proxy.sse import Parser
 from proxy.upstream import UpstreamFault
+from proxy.visits import step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -167,6 +168,8 @@ class Filler:
             try:
                 await self._land(flight, errand, answer, asked)
             finally:
+                if answer.outing is not None:
+                    answer.outing.used(trail.tokens_in, trail.tokens_out)
                 answer.close()
         except asyncio.CancelledError:
             flight.break_off()
@@ -306,7 +309,8 @@ class Filler:
                 facts = self._admitted(errand, place, judged, admitted, streamed=streamed)
                 fault = place.found.fault
                 meaning = place.lookup.semantic is None and fault in LATER
-                await self.memory.keep(facts, body, place.found.vector, meaning=meaning)
+                with step("store"):
+                    await self.memory.keep(facts, body, place.found.vector, meaning=meaning)
                 flight.kept = Kept(facts, body)
                 trail.kept, trail.entry = "stored", facts.entry
                 self.meters.stored += 1

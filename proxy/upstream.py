@@ -11,7 +11,7 @@ import asyncio
 import math
 import ssl
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import mktime_tz, parsedate_tz
 from fnmatch import fnmatchcase
 from functools import partial
@@ -23,6 +23,7 @@ from yarl import URL
 from index.errors import SetupError
 from proxy.breakers import Breakers
 from proxy.gates import Gates
+from proxy.outings import outing
 from proxy.refusals import REFUSING
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from proxy.breakers import Wait
     from proxy.burden import Share
+    from proxy.outings import Outing
     from proxy.settings import Upstream
 
 Headers = list[tuple[bytes, bytes]]
@@ -87,6 +89,7 @@ class Answer:
     response: aiohttp.ClientResponse
     upstream: str
     release: Callable[[], None]
+    outing: Outing | None = None
 
     def header(self, name: str) -> str:
         """A header's value, several lines of it joined as RFC 9110 §5.2 says."""
@@ -124,6 +127,9 @@ class Answer:
         """Let the connection go; drops it when the body is not finished."""
         release, self.release = self.release, _nothing
         release()
+        if self.outing is not None:
+            self.outing.end()
+            self.outing = None
         self.response.release() if self.response.content.at_eof() else self.response.close()
 
 
@@ -254,12 +260,20 @@ class Upstreams:
         if not await self._gates.enter(to):
             said = f"Upstream {to.name} has {to.max_parallel} calls under way, as many as it may."
             raise Unsent(503, "upstream_busy", said, after=1.0)
+        trip = outing(to)
+        if trip is not None:
+            call = replace(call, headers=trip.onward(call.headers))
         try:
             answer = await self._exchange(to, call)
         except BaseException as fault:
             self._gates.leave(to.name)
             self._note(to, call, fault)
+            if trip is not None:
+                trip.failed(fault.code if isinstance(fault, UpstreamFault) else "cancelled")
             raise
+        if trip is not None:
+            trip.answered(answer.status)
+            answer.outing = trip
         self.breakers.reached(to.name)
         again = asked_to_wait(answer, time.time())
         self.breakers.answered(to.name, call.model, call.caller, answer.status, again)

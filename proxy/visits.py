@@ -6,23 +6,31 @@ prompt, no answer and no credential.
 
 from __future__ import annotations
 
+import re
 import time
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from proxy.outings import TRACE, harmless
 from proxy.protocol import WHOLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from starlette.types import Message, Receive, Scope, Send
 
     from policies.record import Decision
     from proxy.exchange import Trail
+    from proxy.outings import Trace
+    from proxy.upstream import Headers
 
 # Asked every few seconds by load balancers, which nobody wants to read about.
 HEALTH = frozenset({"/healthz", "/readyz"})
+# W3C Trace Context; its first header has version, trace, span and flags.
+CONTEXT = frozenset({b"traceparent", b"tracestate"})
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 VISIT: ContextVar[Visit | None] = ContextVar("likewise_visit", default=None)
 
 
@@ -42,12 +50,24 @@ class Visit:
     tenant: str | None = None
     trail: Trail | None = None
     row: Decision | None = None
+    trace: Trace | None = None
 
     def __init__(self, scope: Scope) -> None:
         self.method: str = scope["method"]
+        self.steps: list[tuple[str, float, float]] = []
+        self._context: Headers = [line for line in scope["headers"] if line[0] in CONTEXT]
         self.path: str = scope["path"]
         self.at = time.time()
         self.began = time.perf_counter()
+
+    @property
+    def trace_id(self) -> str:
+        """The trace that this request belongs to: its own, else the caller's, else empty."""
+        if self.trace is not None:
+            return self.trace.id
+        told = next((value for name, value in self._context if name == b"traceparent"), b"")
+        found = _TRACEPARENT.fullmatch(told)
+        return "" if found is None else found[1].decode()
 
     async def send(self, send: Send, message: Message) -> None:
         """Pass a message on, and take note of it."""
@@ -77,6 +97,36 @@ class Visit:
     def _enter(self, records: Sequence[Record]) -> None:
         for record in records:
             record.end(self)
+        if self.trace is not None:
+            with harmless():
+                self.trace.end()
+
+    def traced(self, traces: Traces | None) -> None:
+        """Begin its trace, where traces are made."""
+        if traces is not None:
+            with harmless():
+                self.trace = traces.begin(self, self._context)
+
+
+class Traces(Protocol):
+    """Whoever makes traces."""
+
+    def begin(self, visit: Visit, context: Headers) -> Trace:
+        """The trace of a visit; `context` are the headers in which its caller names one."""
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """A part of the visit under way, with its time."""
+    visit = VISIT.get()
+    if visit is None:
+        yield
+        return
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        visit.steps.append((name, began, time.perf_counter()))
 
 
 class Record(Protocol):
@@ -96,8 +146,9 @@ class Port(Protocol):
 class Watched:
     """The data port, with every visit put on record."""
 
-    def __init__(self, port: Port, records: Sequence[Record]) -> None:
+    def __init__(self, port: Port, records: Sequence[Record], traces: Traces | None = None) -> None:
         self._port = port
+        self._traces = traces
         self._records = records
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,13 +156,15 @@ class Watched:
             await self._port(scope, receive, send)
             return
         visit = Visit(scope)
+        visit.traced(self._traces)
         if (write := scope.get(WHOLE)) is not None:
             scope[WHOLE] = partial(visit.whole, write)
-        token = VISIT.set(visit)
+        token, traced = VISIT.set(visit), TRACE.set(visit.trace)
         try:
             await self._port(scope, receive, partial(visit.send, send))
         finally:
             VISIT.reset(token)
+            TRACE.reset(traced)
             visit.over(self._records)
 
     def at_once(self, scope: Scope, body: bytes | bytearray) -> bool:
@@ -124,6 +177,7 @@ class Watched:
         finally:
             VISIT.reset(token)
         if done:
+            visit.traced(self._traces)
             visit.over(self._records)
         else:
             scope[WHOLE] = write

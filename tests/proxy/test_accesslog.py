@@ -24,7 +24,7 @@ SKY, SKY_AGAIN = "Why is the sky blue?", "why is the sky blue"
 
 
 def visit(path: str = "/v1/models", status: int = 200) -> Visit:
-    made = Visit({"method": "GET", "path": path})
+    made = Visit({"method": "GET", "path": path, "headers": []})
     made.status, made.complete = status, True
     return made
 

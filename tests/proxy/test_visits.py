@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from proxy.protocol import WHOLE
-from proxy.visits import VISIT, Visit, Watched
+from proxy.visits import VISIT, Visit, Watched, step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,7 @@ async def marked(scope: Any, send: Any) -> None:
 
 
 def scope(path: str = "/v1/models", kind: str = "http") -> dict[str, Any]:
-    return {"type": kind, "method": "GET", "path": path, WHOLE: lambda _: True}
+    return {"type": kind, "method": "GET", "path": path, "headers": [], WHOLE: lambda _: True}
 
 
 async def visited(answer: Callable[..., Any], path: str = "/v1/models") -> list[Visit]:
@@ -127,6 +127,65 @@ def test_repeats_are_answered_at_once_as_before(repeat: bool) -> None:
     assert [(one.status, one.size) for one in book.visits] == ([(200, 5)] if repeat else [])
     assert repeat or asked[WHOLE] is write
     assert VISIT.get() is None
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        pytest.param(f"00-{'ab' * 16}-{'cd' * 8}-01", "ab" * 16, id="sampled"),
+        pytest.param(f"cc-{'ab' * 16}-{'cd' * 8}-00-later", "ab" * 16, id="of-a-later-version"),
+        pytest.param(f"ff-{'ab' * 16}-{'cd' * 8}-01", "", id="forbidden-version"),
+        pytest.param(f"00-{'00' * 16}-{'cd' * 8}-01", "", id="zeros"),
+        pytest.param(f"00-{'AB' * 16}-{'cd' * 8}-01", "", id="upper-case"),
+        pytest.param("nonsense", "", id="nonsense"),
+        pytest.param('"}\n', "", id="forged"),
+    ],
+)
+def test_a_visit_knows_the_trace_of_its_caller(header: str, told: str) -> None:
+    """As W3C Trace Context writes it; anything else is no trace."""
+    asked = scope() | {"headers": [(b"traceparent", header.encode())]}
+    assert Visit(asked).trace_id == told
+    assert Visit(scope()).trace_id == ""
+
+
+async def test_a_trace_that_fails_harms_nobody() -> None:
+    """The answer goes out and the visit is on record, whatever becomes of its trace."""
+
+    class Broken:
+        def begin(self, visit: Visit, headers: Any) -> Any:
+            raise RuntimeError("planted")
+
+    class Ended:
+        id = "ab" * 16
+
+        def end(self) -> None:
+            raise RuntimeError("planted")
+
+    class Ending:
+        def begin(self, visit: Visit, headers: Any) -> Any:
+            return Ended()
+
+    async def send(message: Any) -> None:
+        pass
+
+    for traces in (Broken(), Ending()):
+        book = Book()
+        await Watched(Port(parts), [book], traces)(scope(), None, send)  # type: ignore[arg-type]
+        assert [one.status for one in book.visits] == [201]
+
+
+def test_parts_are_timed_inside_a_visit_only() -> None:
+    """Elsewhere they leave nothing behind."""
+    with step("outside"):
+        pass
+    visit = Visit(scope())
+    token = VISIT.set(visit)
+    with pytest.raises(RuntimeError, match="planted"), step("store"):
+        raise RuntimeError("planted")
+    VISIT.reset(token)
+    ((name, since, until),) = visit.steps
+    assert name == "store"
+    assert visit.began <= since <= until
 
 
 async def test_a_visit_is_put_on_record_when_its_call_is_done() -> None:
