@@ -49,7 +49,7 @@ soak: setup ## half an hour under load, then proxy and model side by side: what 
 	$(BIN)/python -m tests.soak $(ARGS)
 	$(BIN)/python -m tests.model
 
-security: setup ## tenants, timing, canaries, smuggling: does every wall hold?
+security: setup ## tenants, timing, canaries, smuggling, fuzzing: does every wall hold?
 	$(BIN)/python -m tests.security $(ARGS)
 
 conformance: setup $(CLIENTS)/.installed ## official clients: can they tell an answer from memory?

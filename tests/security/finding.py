@@ -15,7 +15,8 @@ NOUNS = (
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much of it: `runs` of `samples` timings, `tenants` that ask `prompts` each, and so on."""
+    """How much of it: `runs` of `samples` timings, `tenants` that ask `prompts` each, and so on;
+    each reader is fuzzed for `fuzz` seconds."""
 
     runs: int
     samples: int
@@ -24,10 +25,22 @@ class Scale:
     kills: int
     canaries: int
     inputs: int
+    fuzz: float
 
 
-FULL = Scale(runs=10, samples=250, tenants=50, prompts=200, kills=3, canaries=10_000, inputs=2_000)
-QUICK = Scale(runs=1, samples=60, tenants=10, prompts=40, kills=1, canaries=400, inputs=200)
+FULL = Scale(
+    runs=10,
+    samples=250,
+    tenants=50,
+    prompts=200,
+    kills=3,
+    canaries=10_000,
+    inputs=2_000,
+    fuzz=200,
+)
+QUICK = Scale(
+    runs=1, samples=60, tenants=10, prompts=40, kills=1, canaries=400, inputs=200, fuzz=10
+)
 
 
 @dataclass(frozen=True, slots=True)

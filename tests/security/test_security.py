@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from proxy.demo.oracle import prove, tenant
+from tests.chaos.parties import Absent
 from tests.proxy.house import body
 from tests.security import canaries, smuggling, tenants, timing
 from tests.security.__main__ import CHECKS, play
@@ -21,13 +22,16 @@ from tests.security.finding import Finding, Scale
 if TYPE_CHECKING:
     from pathlib import Path
 
-SHORT = Scale(runs=1, samples=40, tenants=6, prompts=24, kills=1, canaries=210, inputs=120)
+SHORT = Scale(runs=1, samples=40, tenants=6, prompts=24, kills=1, canaries=210, inputs=120, fuzz=1)
 
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_every_wall_holds(name: str) -> None:
     """No answer, no time, no word and no request gets where it should not."""
-    found = play(CHECKS[name], SHORT)
+    try:
+        found = play(CHECKS[name], SHORT)
+    except Absent as absent:
+        pytest.skip(str(absent))
     assert [finding for finding in found if not finding.holds] == []
 
 
