@@ -14,7 +14,7 @@ import numpy as np
 
 from index.errors import EmbedderError, MemoryFault
 from index.pool import STALL
-from index.texts import Texts
+from index.texts import Texts, sound
 from index.turns import Turns
 from policies import category as categories
 from policies import decide, guards, text
@@ -60,12 +60,12 @@ class Sight:
         budget: float,
     ) -> None:
         self.centroids = Centroids((), np.zeros((0, 1), np.float32))
-        self._embedder = embedder
+        self._embed = sound(embedder)
         self._catalog = catalog
         self._faults = faults
         self._pool = pool
         self._budget = budget
-        self._texts = Texts(embedder.embed)
+        self._texts = Texts(self._embed)
         self._turns = Turns(self._texts, self._facts, self._saying)
 
     @property
@@ -88,7 +88,7 @@ class Sight:
 
     async def embed(self, raw: str) -> Embedded:
         """A text's vector, behind the requests. Raises `EmbedderError`."""
-        return await self._pool.whenever(self._embedder.embed, text.normalise(raw))
+        return await self._pool.whenever(self._embed, text.normalise(raw))
 
     async def compared(
         self, query: Query, category: CategoryRules, rules: Rules, near: list[Candidate]

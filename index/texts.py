@@ -17,9 +17,34 @@ from policies import text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from index.ports import Embedded
+    from index.ports import Embedded, Embedder
 
 RECENT = 4_096
+# How far the square of a vector's length may be from 1.
+OFF = 0.01
+
+
+def sound(embedder: Embedder) -> Callable[[str], Embedded]:
+    """The embedder's `embed`, which then raises `EmbedderError` for what is no vector of its own.
+
+    One of another dimension, with what is no number, or of another length than 1 would be stored
+    with an answer, or seem to be near everything.
+    """
+
+    def embed(prepared: str) -> Embedded:
+        made = embedder.embed(prepared)
+        vector = made.vector
+        if vector.shape != (embedder.dimension,):
+            raise EmbedderError(
+                f"{embedder.id}: a vector of shape {vector.shape}, not ({embedder.dimension},)"
+            )
+        if not np.isfinite(vector).all():
+            raise EmbedderError(f"{embedder.id}: a vector that is not a number throughout")
+        if abs(float(vector @ vector) - 1.0) > OFF:
+            raise EmbedderError(f"{embedder.id}: a vector that is not of length 1")
+        return made
+
+    return embed
 
 
 class Texts:
@@ -38,8 +63,6 @@ class Texts:
         known = self._recent.get((whose, prepared))
         if known is None:
             known = self._embed(prepared)
-            if not np.isfinite(known.vector).all():
-                raise EmbedderError("the vector is not a number throughout")
             self._recent.put((whose, prepared), known)
         return known
 

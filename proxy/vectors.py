@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from index.ports import Embedded
+from index.texts import sound
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +33,7 @@ class Vectors:
 
     def __init__(self, embedder: Embedder, folder: Path | None = None) -> None:
         self._embedder = embedder
+        self._embed = sound(embedder)
         name = sha256(embedder.id.encode()).hexdigest()[:12]
         self._file = None if folder is None else folder / f"vectors-{name}.npz"
         self._known: dict[str, tuple[Vector, int]] = {}
@@ -51,7 +53,7 @@ class Vectors:
         key = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         known = self._known.get(key)
         if known is None:
-            made = self._embedder.embed(text)
+            made = self._embed(text)
             flags = _TRUNCATED * made.truncated | _UNKNOWN * made.unknown
             known = self._known[key] = (made.vector, flags)
         vector, flags = known

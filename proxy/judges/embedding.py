@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from index.pool import Pool
+from index.texts import sound
 from policies import sameness, text
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ class EmbeddingJudge:
     """Compares answers by the encoder that prompts are compared by, chunk by chunk."""
 
     def __init__(self, embedder: Embedder, threshold: float) -> None:
-        self._embedder = embedder
+        self._embed = sound(embedder)
         self._threshold = threshold
         self._pool = Pool(1)
 
@@ -71,8 +70,8 @@ class EmbeddingJudge:
         return made
 
     def _read(self, piece: str, halvings: int) -> list[tuple[Vector, int]] | None:
-        embedded = self._embedder.embed(text.normalise(piece))
-        if embedded.unknown or not np.isfinite(embedded.vector).all():
+        embedded = self._embed(text.normalise(piece))
+        if embedded.unknown:
             return None
         if not embedded.truncated:
             return [(embedded.vector, len(piece))]

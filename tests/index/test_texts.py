@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from index.errors import EmbedderError
 from index.ports import Embedded
-from index.texts import Texts
+from index.texts import Texts, sound
 
 VECTOR = np.ones(2, np.float32)
 
@@ -64,12 +66,36 @@ def test_a_vector_made_elsewhere_is_at_hand() -> None:
     assert encoder.asked == []
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_what_is_no_number_is_a_fault(value: float) -> None:
+class Model:
+    """An embedder of two dimensions that says what it is told to."""
+
+    id, dimension = "a model", 2
+
+    def __init__(self, *said: float) -> None:
+        self.said = said
+
+    def embed(self, text: str) -> Embedded:
+        return Embedded(np.array(self.said, np.float32))
+
+
+@pytest.mark.parametrize("said", [(0.6, 0.8), (0.0, -1.0), (0.601, 0.8)])
+def test_a_vector_of_length_1_is_sound(said: tuple[float, ...]) -> None:
+    """Give or take what single precision and an encoder of bytes take."""
+    assert sound(Model(*said))("sky").vector.tolist() == pytest.approx(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ((math.nan, 0.8), "number"), ((math.inf, 0.0), "number"), ((1e18, 1e18), "length"),
+        ((0.0, 0.0), "length"), ((6.0, 8.0), "length"), ((0.6, 0.7), "length"),
+        ((1.0,), "shape"), ((0.6, 0.8, 0.0), "shape"), ((), "shape"),
+    ],
+)  # fmt: skip
+def test_what_is_no_vector_of_the_model_is_a_fault(said: tuple[float, ...], why: str) -> None:
     """A model gone wrong is told each time, and nothing of it is kept."""
-    encoder = Encoder(value)
-    texts = Texts(encoder)
+    texts = Texts(sound(Model(*said)))
     for _ in range(2):
-        with pytest.raises(EmbedderError, match="not a number"):
+        with pytest.raises(EmbedderError, match=f"a model: .*{why}"):
             texts.embedded("sky", "k")
     assert texts.known("sky", "k") is None

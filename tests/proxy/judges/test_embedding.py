@@ -121,7 +121,7 @@ def nowhere(_: str) -> Embedded:
 
 
 def short_sighted(_: str) -> Embedded:
-    return Embedded(np.ones(64, np.float32), truncated=True)
+    return Embedded(np.full(64, 0.125, np.float32), truncated=True)
 
 
 @pytest.mark.parametrize("act", [failing, nameless, strange, nowhere, short_sighted])
@@ -136,7 +136,7 @@ async def test_what_is_too_long_for_the_encoder_is_cut() -> None:
 
     def narrow(text: str) -> Embedded:
         if len(text) > 250:
-            return Embedded(np.ones(64, np.float32), truncated=True)
+            return Embedded(np.full(64, 0.125, np.float32), truncated=True)
         seen.append(text)
         return hashed(text)
 
