@@ -395,16 +395,19 @@ class Journal:
             blocks = [block._replace(of=wordless(block.of)) for block in blocks]
         try:
             db.execute("BEGIN IMMEDIATE")
-            added = _put(db, alone, len(Decision._fields))
-            for block in blocks:
-                added += len(block.ids) * _put(db, [block.row()], len(COLUMNS))
+            new = _put(db, alone, len(Decision._fields))
+            new += _put(db, [block.row() for block in blocks], len(COLUMNS))
             sums = rollups.summed(map(rollups.counted, alone), blocks, self._models)
             rollups.add(db, sums)
+            held = self._rows + len(rows)
+            if new < len(alone) + len(blocks):
+                # Some were there already; how many decisions those were, the file knows.
+                held, _ = db.execute(repeats.COUNT).fetchone()
             db.execute("COMMIT")
         except BaseException:
             database.roll_back(db)
             raise
-        self._rows += added
+        self._rows = held
         self._sums += len(sums)
 
     def _trim(self) -> bool:

@@ -80,7 +80,7 @@ class Block(NamedTuple):
 
 
 def folded(rows: Iterable[Decision | Again]) -> tuple[list[Decision], list[Block]]:
-    """Those that stand alone, and the repeats of each decision together."""
+    """Those that stand alone, and the repeats of each decision together, two or more."""
     alone: list[Decision] = []
     repeats: dict[int, list[Again]] = defaultdict(list)
     for row in rows:
@@ -88,18 +88,30 @@ def folded(rows: Iterable[Decision | Again]) -> tuple[list[Decision], list[Block
             repeats[id(row[0])].append(row)
         else:
             alone.append(cast("Decision", row))
-    return alone, [block for some in repeats.values() for block in _blocks(some)]
+    blocks: list[Block] = []
+    for some in repeats.values():
+        for part in _parts(some):
+            if len(part) > 1:
+                blocks.append(_block(part))
+            else:
+                alone.append(whole(part[0]))
+    return alone, blocks
 
 
-def _blocks(some: list[Again]) -> Iterator[Block]:
+def _parts(some: list[Again]) -> Iterator[list[Again]]:
+    """In the order of their numbers, those within a `SPAN` together."""
     some.sort(key=_number)
     while some:
         # As a rule all of them: a batch is what came within a fifth of a second.
         most = some[0].id + SPAN - 1
         end = len(some) if some[-1].id <= most else bisect_right(some, most, key=_number)
-        _, ids, at, ms = zip(*some[:end], strict=True)
-        yield Block(some[0].of, ids, at, ms)
+        yield some[:end]
         some = some[end:]
+
+
+def _block(some: list[Again]) -> Block:
+    _, ids, at, ms = zip(*some, strict=True)
+    return Block(some[0].of, ids, at, ms)
 
 
 def unfolded(row: tuple[Any, ...]) -> list[Decision]:

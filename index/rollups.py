@@ -32,6 +32,8 @@ MODELS, OTHER = 200, "(other)"
 WIDTH = 1.1
 # Bins of similarity in one.
 FINE = 200
+# Repeats are counted one by one up to so many, beyond that as arrays.
+FEW = 30
 _SCALE = 1 / math.log(WIDTH)
 _LEAST_MS = 1e-3
 
@@ -134,15 +136,23 @@ def summed(rows: Iterable[Counted], blocks: Iterable[Block], models: set[str]) -
     """Sums of every span. `models` are those that have a name so far; it grows."""
     minutes: dict[Key, Sums] = {}
     for row in rows:
-        _count(minutes.setdefault(_key(row, row.at, models), Sums()), row)
+        _count(minutes.setdefault(_key(row, row.at, models), Sums()), row, row.ms)
     for block in blocks:
-        row, times = counted(block.of), np.array(block.ms)
-        starts = np.array(block.at) // MINUTE
-        for start in np.unique(starts):
-            key = _key(row, float(start) * MINUTE, models)
-            _count_many(minutes.setdefault(key, Sums()), row, times[starts == start])
+        _count_block(minutes, block, models)
     hours = coarser(minutes, HOUR)
     return minutes | hours | coarser(hours, QUARTER)
+
+
+def _count_block(minutes: dict[Key, Sums], block: Block, models: set[str]) -> None:
+    row = counted(block.of)
+    if len(block.ids) <= FEW:
+        for at, ms in zip(block.at, block.ms, strict=True):
+            _count(minutes.setdefault(_key(row, at, models), Sums()), row, ms)
+        return
+    times, starts = np.array(block.ms), np.array(block.at) // MINUTE
+    for start in np.unique(starts):
+        key = _key(row, float(start) * MINUTE, models)
+        _count_many(minutes.setdefault(key, Sums()), row, times[starts == start])
 
 
 def coarser(fine: Mapping[Key, Sums], span: int) -> dict[Key, Sums]:
@@ -179,13 +189,14 @@ def _count_many(sums: Sums, row: Counted, times: NDArray[np.float64]) -> None:
         _pour(sums.near, {int(row.similarity * FINE): count})
 
 
-def _count(sums: Sums, row: Counted) -> None:
+def _count(sums: Sums, row: Counted, ms: float) -> None:
+    """Count one that took so many milliseconds, and is like the row in all else."""
     sums.count += 1
     sums.collapsed += row.collapsed
-    sums.ms += row.ms
+    sums.ms += ms
     sums.tokens_in += row.tokens_in
     sums.tokens_out += row.tokens_out
-    place = bin_of(row.ms)
+    place = bin_of(ms)
     sums.times[place] = sums.times.get(place, 0) + 1
     if row.similarity is not None:
         near = int(row.similarity * FINE)

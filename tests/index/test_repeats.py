@@ -54,14 +54,15 @@ def traffic(count: int) -> list[Decision | Again]:
 
 
 def test_repeats_of_one_decision_are_one_row() -> None:
-    """In the order of their numbers; others stand alone; a row spans a second at most."""
+    """In the order of their numbers; a row spans a second at most. Others stand alone, and so does
+    a repeat that has no company."""
     rows = [Again(SKY, 30, 3.0, 0.5), decision(7), Again(SEA, 20, 2.0, 0.4), Again(SKY, 10, 1.0, 1)]
     alone, blocks = folded([*rows, Again(SKY, 10 + SPAN, 9.0, 0.1)])
-    assert alone == [decision(7)]
-    assert blocks == [
-        Block(SKY, (10, 30), (1.0, 3.0), (1, 0.5)),
-        Block(SKY, (10 + SPAN,), (9.0,), (0.1,)),
-        Block(SEA, (20,), (2.0,), (0.4,)),
+    assert blocks == [Block(SKY, (10, 30), (1.0, 3.0), (1, 0.5))]
+    assert alone == [
+        decision(7),
+        SKY._replace(id=10 + SPAN, at=9.0, ms=0.1),
+        SEA._replace(id=20, at=2.0, ms=0.4),
     ]
     assert folded([]) == ([], [])
 
@@ -158,6 +159,20 @@ async def test_repeats_count_like_others(tmp_path: Path) -> None:
     await journal.flush()
     assert len(await journal.recent(1_000, before=9_999 * 8 * MILLISECOND)) <= 200
     await journal.close()
+
+
+async def test_what_is_there_already_is_not_counted_against_the_bound(tmp_path: Path) -> None:
+    """A decision that comes once more, alone or among repeats, takes no other one's place."""
+    journal = Journal.open(tmp_path / "journal.db", keep=8)
+    for _ in range(3):
+        for n in range(1, 4):
+            journal.record(Again(SKY, n * MILLISECOND, n * 1.0, 2.0))
+        for n in range(4, 9):
+            journal.record(decision(n * MILLISECOND))
+        await journal.flush()
+    await journal.close()
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as db:
+        assert db.execute(repeats.COUNT).fetchone() == (8, 8 * MILLISECOND)
 
 
 async def test_who_listens_hears_whole_decisions(journal: Journal) -> None:

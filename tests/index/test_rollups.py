@@ -7,7 +7,9 @@ from statistics import quantiles
 import pytest
 
 from index import rollups
+from index.repeats import Block
 from index.rollups import HOUR, MINUTE, OTHER, QUARTER, Counted, Key, Sums, quantile, summed
+from tests.index.test_journal import decision
 
 
 def counted(**changes: object) -> Counted:
@@ -19,6 +21,26 @@ def table() -> sqlite3.Connection:
     db = sqlite3.connect(":memory:", isolation_level=None)
     db.execute(rollups.TABLE)
     return db
+
+
+@pytest.mark.parametrize("count", [2, rollups.FEW, rollups.FEW + 1, 10 * rollups.FEW])
+def test_repeats_are_summed_as_if_they_stood_alone(count: int) -> None:
+    """However many there are, over the turn of a minute too."""
+    row = decision(1, category="default", reason="exact", outcome="hit", model="m", similarity=1.0)
+    at = tuple(59.0 + n / count for n in range(2 * count))
+    ms = tuple(0.25 * (n + 1) for n in range(2 * count))
+    block = Block(row, tuple(range(2 * count)), at, ms)
+    sums = summed((), [block], set())
+    minutes = {key.at: one for key, one in sums.items() if key.span == MINUTE}
+    assert {start: one.count for start, one in minutes.items()} == {0: count, 60: count}
+    assert minutes[0].ms == pytest.approx(sum(ms[:count]))
+    assert minutes[60].ms == pytest.approx(sum(ms[count:]))
+    single = summed(
+        [rollups.counted(row._replace(at=a, ms=b)) for a, b in zip(at, ms, strict=True)], (), set()
+    )
+    assert {key: (one.times, one.near, one.tokens_in) for key, one in sums.items()} == {
+        key: (one.times, one.near, one.tokens_in) for key, one in single.items()
+    }
 
 
 def test_what_is_alike_is_summed() -> None:
