@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Evidence,
         Fault,
         Overview,
+        Replica,
         Similarities,
         Trial,
         Undo,
@@ -104,9 +105,16 @@ class Found:
 
 
 class Counts(Protocol):
-    async def overview(self, seconds: float) -> Overview: ...
+    async def overview(self, seconds: float, replica: str = "") -> Overview | None:
+        """The figures of all replicas, or of one; None without such a replica."""
 
-    async def health(self) -> dict[str, Any]: ...
+    async def health(self, replica: str = "") -> dict[str, Any] | None:
+        """How the parts of this replica are, or how another's were when it last told; `fleet` are
+        all of them. None without such a replica."""
+
+    async def replicas(self) -> Sequence[Replica]:
+        """The processes on this store, the asked one first; it alone where the others cannot be
+        asked."""
 
     def metrics(self) -> bytes:
         """Prometheus text."""
@@ -150,8 +158,11 @@ class Categories(Protocol):
     async def categories(self) -> list[dict[str, Any]]:
         """Each category's policy in force, what was learned, and usage against its quota."""
 
-    async def similarities(self, category: str, seconds: float) -> Similarities | None:
-        """How similar would-be hits were, and what each cut would do; None without a category."""
+    async def similarities(
+        self, category: str, seconds: float, replica: str = ""
+    ) -> Similarities | None:
+        """How similar would-be hits were, and what each cut would do, over all replicas or for
+        one; None without such a category or replica."""
 
     async def retune(self, category: str, threshold: float, revision: str, who: str) -> Applied:
         """Write another threshold into the configuration and put it in force."""

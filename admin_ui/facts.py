@@ -61,8 +61,24 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Replica:
+    """One of the processes on a store. `id` is that of its journal, by which it is asked for, and
+    outlives the process, `name`; `here`: the one that answers. It was last `heard` of then, and is
+    not `live` where that is too long ago."""
+
+    id: str
+    name: str
+    here: bool
+    heard: float
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """The first page's facts over the last `seconds`.
+
+    Added up over `replicas`, those that were heard of meanwhile, or of `replica` alone. `alone`:
+    the others could not be asked, and are not in it.
 
     Counting starts at `since`, a whole minute or hour, and goes on in steps of `step` seconds.
     `false_hits` are wrong answers per hit by meaning, from audits; `bad_verdicts` is what callers
@@ -85,6 +101,9 @@ class Overview:
     entry_bytes: int = 0
     policy_mode: str = "serve"
     version: str = ""
+    replica: str = ""
+    replicas: list[Replica] = field(default_factory=list)
+    alone: bool = False
 
 
 # -- decisions -------------------------------------------------------------------------------------

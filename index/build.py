@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from index.cipher import Cipher
     from index.embedders.weights import Progress
-    from index.ports import Bodies, Embedder, Notes, Shared
+    from index.ports import Board, Bodies, Embedder, Notes, Shared
 
 
 def embedder(
@@ -95,6 +95,11 @@ class Store:
 
 def notes(store: Bodies) -> Notes | None:
     """Where processes that share a store leave each other notes; None where there are no others."""
+    return store if isinstance(store, RedisBodies) else None
+
+
+def board(store: Bodies) -> Board | None:
+    """Where processes that share a store tell of themselves; None where there are no others."""
     return store if isinstance(store, RedisBodies) else None
 
 

@@ -55,6 +55,7 @@ class Faults:
     embed_timeout: int = 0
     store_read: int = 0
     store_write: int = 0
+    fleet: int = 0
     last: dict[str, str] = field(default_factory=dict)
 
     def note(self, part: str, message: str) -> None:

@@ -19,6 +19,7 @@ from index import database, erasing, repeats, rollups
 from index.errors import NoRoomError, StoreError
 from index.repeats import Again, folded, whole
 from index.sifting import Sifted, sift
+from index.summaries import Summary
 from policies.record import Comparison, Decision, Filter, wordless
 
 if TYPE_CHECKING:
@@ -88,6 +89,11 @@ LAYOUT = database.Layout(
         ),
         erasing.STEP,
         repeats.STEP,
+        # By this name other replicas know the file's figures, whichever process writes it.
+        (
+            "CREATE TABLE own (name TEXT NOT NULL)",
+            "INSERT INTO own VALUES (lower(hex(randomblob(8))))",
+        ),
     ),
 )
 # Of a row that is no repeat the last three are not written.
@@ -96,7 +102,9 @@ _INSERT = "INSERT INTO decisions ({}) VALUES {} ON CONFLICT (id) DO NOTHING"
 _RULE = "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 _RULED = "SELECT id, at, good, entry, note FROM verdicts WHERE id = ?"
 _VERDICTS = "SELECT id, at, good, entry, note FROM verdicts ORDER BY at DESC LIMIT ?"
-_SAID = "SELECT good, count(*) FROM verdicts WHERE at >= ? GROUP BY good"
+_SAID = """SELECT CAST(at / ?1 AS INTEGER) * ?1, good, count(*) FROM verdicts WHERE at >= ?2
+           GROUP BY 1, 2"""
+_NAME = "SELECT name FROM own"
 _TRIM_VERDICTS = """DELETE FROM verdicts WHERE id <= (
                     SELECT id FROM verdicts ORDER BY id DESC LIMIT 1 OFFSET ?)"""
 _TRIM = """DELETE FROM decisions WHERE id IN (SELECT id FROM decisions ORDER BY id LIMIT ?)
@@ -123,12 +131,13 @@ class Journal:
 
     `dropped` counts decisions that were lost: a queue that ran over, or a row that no column takes.
     `faults` counts failed attempts to write; their rows stay queued. `missing` says why there is no
-    file as yet, where the disk has no room for one. Without `texts` what callers said is in the
-    newest thousand only, in RAM.
+    file as yet, where the disk has no room for one; `name` is the file's own, empty until there is
+    one. Without `texts` what callers said is in the newest thousand only, in RAM.
     """
 
     def __init__(self, path: Path, *, keep: int, queue: int, texts: bool) -> None:
         self.path = path
+        self.name = ""
         self.missing = ""
         self.dropped = 0
         self.faults = 0
@@ -144,6 +153,8 @@ class Journal:
         self._closing = threading.Event()
         self._models: set[str] = set()
         self._sums = 0
+        # Minutes whose figures changed, by the second at which they begin.
+        self._changed: set[int] = set()
         self._unsummed = False
         self._rows = 0
         # Ids above this are in the ring, all of them; those up to it may only be on disk.
@@ -237,10 +248,11 @@ class Journal:
         rows = await self._ask(lambda db: db.execute(_VERDICTS, (limit,)).fetchall())
         return [_verdict(row) for row in rows]
 
-    async def said(self, since: float) -> Counter[bool]:
-        """How many verdicts, good (True) and bad, came at the Unix time `since` or later."""
-        rows = await self._ask(lambda db: db.execute(_SAID, (since,)).fetchall())
-        return Counter({bool(good): count for good, count in rows})
+    async def said(self, span: int, since: float) -> Counter[tuple[int, bool]]:
+        """How many verdicts, good (True) and bad, came at the Unix time `since` or later, by the
+        second at which their stretch of `span` seconds begins."""
+        rows = await self._ask(lambda db: db.execute(_SAID, (span, since)).fetchall())
+        return Counter({(at, bool(good)): count for at, good, count in rows})
 
     async def compared(self, rows: Sequence[Comparison]) -> None:
         """Keep labels, the newest hundred thousand of them. Raises `StoreError`."""
@@ -260,6 +272,18 @@ class Journal:
         """The sums by `MINUTE` or `HOUR` that begin at the Unix time `since` or later."""
         await self.flush()
         return await self._ask(lambda db: rollups.since(db, span, since))
+
+    async def summary(self, span: int, since: float) -> Summary:
+        """All that adds up of what began at the Unix time `since` or later."""
+        return Summary(
+            *await asyncio.gather(
+                self.rollups(span, since), self.labels(VERDICTS, since), self.said(span, since)
+            )
+        )
+
+    async def changed(self) -> set[int]:
+        """The minutes whose figures changed since this was asked last."""
+        return await asyncio.to_thread(self._take_changed)
 
     async def of_user(self, user: str) -> int:
         """How many requests of an end user, by digest, are written down. Raises `StoreError`."""
@@ -302,6 +326,7 @@ class Journal:
         try:
             unsummed = rollups.unsummed(connection)
             found = connection.execute(repeats.COUNT).fetchone()
+            (self.name,) = connection.execute(_NAME).fetchone()
         except sqlite3.Error as error:
             connection.close()
             raise database.fault(LAYOUT.what, self.path, error) from error
@@ -409,6 +434,16 @@ class Journal:
             raise
         self._rows = held
         self._sums += len(sums)
+        self._changed.update(key.at for key in sums if key.span == rollups.MINUTE)
+
+    def _take_changed(self) -> set[int]:
+        self._drain()
+        with self._writing:
+            changed, self._changed = self._changed, set()
+        return changed
+
+    def _note_change(self, at: float) -> None:
+        self._changed.add(int(at // rollups.MINUTE) * rollups.MINUTE)
 
     def _trim(self) -> bool:
         """Delete the oldest rows over `keep`, some thousand at most; the next pass goes on."""
@@ -442,6 +477,7 @@ class Journal:
                 self._writer.execute(_RULE, verdict)
                 (row,) = self._writer.execute(_RULED, (verdict.id,)).fetchall()
                 self._writer.execute(_TRIM_VERDICTS, (VERDICTS,))
+                self._note_change(verdict.at)
             except (sqlite3.Error, UnicodeEncodeError) as error:
                 raise database.fault(LAYOUT.what, self.path, error) from error
         return _verdict(row)
@@ -453,6 +489,8 @@ class Journal:
                 self._writer.executemany(_LABEL, rows)
                 self._writer.execute(_TRIM_LABELS, (VERDICTS,))
                 self._writer.execute("COMMIT")
+                for row in rows:
+                    self._note_change(row.at)
             except (sqlite3.Error, UnicodeEncodeError) as error:
                 database.roll_back(self._writer)
                 raise database.fault(LAYOUT.what, self.path, error) from error

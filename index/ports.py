@@ -282,6 +282,19 @@ class Shared(Bodies, Protocol):
         """The live records of these entries, bodies left out (empty), in this order."""
 
 
+class Board(Bodies, Protocol):
+    """Where each process that shares a store writes what it tells of itself, sheet by sheet.
+
+    Every method raises `StoreError` when the engine fails.
+    """
+
+    async def post(self, owner: str, sheets: Mapping[str, bytes], seconds: float) -> None:
+        """Keep each of an owner's sheets under its name for so long, in place of what was there."""
+
+    async def posted(self, owner: str, names: Sequence[str]) -> list[bytes | None]:
+        """An owner's sheets in the order of their names, None for what is not there."""
+
+
 class Notes(Protocol):
     """Short notes under numbers, seen by all that share a store, and gone after a while.
 

@@ -25,9 +25,11 @@ from proxy import reporting, telemetry
 from proxy.accesslog import AccessLog
 from proxy.batch import BatchEngine
 from proxy.burden import Burden
+from proxy.condition import condition
 from proxy.console import HouseConsole
 from proxy.cors import Cors
 from proxy.feedback import Feedback
+from proxy.fleet import Fleet
 from proxy.flights import Flights
 from proxy.identity import Identity
 from proxy.judges import build as judges
@@ -53,12 +55,14 @@ if TYPE_CHECKING:
     from index.embedders.weights import Progress
     from index.ports import Embedder
     from proxy.engine import Engine
-    from proxy.settings import Settings
+    from proxy.settings import Server, Settings
 
 
 # Rows for vectors beyond `max_entries`, as entries come before others go; and the most of which the
 # system is asked at once. More are made room for when they come.
 ROOM_SHARE, ROOM_MOST = 16, 2_000_000
+# What the only process over its store is called.
+HERE = "here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +89,7 @@ async def run(
     server = settings.server
     async with AsyncExitStack() as stack:
         watchers = _watchers(server.access_log, stack)
-        data = bind(server.host, server.port)
-        stack.callback(data.close)
-        admin = bind(server.admin_host, server.admin_port, setting="server.admin.port")
-        stack.callback(admin.close)
+        data, admin = _sockets(server, stack)
         embedder = await asyncio.to_thread(_embedder, settings, progress)
         engine, identity = await _engine(settings, embedder, stack)
         learner = _learner(settings, engine, stack)
@@ -99,7 +100,8 @@ async def run(
         verdicts = _verdicts(engine, learner, stack)
         ledger = Ledger.open(build.home(settings.store_url) / "ledger.db")
         stack.push_async_callback(ledger.close)
-        console = HouseConsole(settings, engine, identity, upkeep, learner, verdicts, ledger)
+        fleet = _fleet(engine, upkeep, stack)
+        console = HouseConsole(settings, engine, identity, upkeep, learner, verdicts, ledger, fleet)
         await console.begin()
         token, secure = Token(settings), server.tls is not None
         stack.push_async_callback(_end, asyncio.create_task(token.run()))
@@ -130,6 +132,15 @@ async def run(
             on_cut=engine.flights.cut,
             stop=stop,
         )
+
+
+def _sockets(server: Server, stack: AsyncExitStack) -> tuple[socket.socket, socket.socket]:
+    """Those of the data port and of the admin port, before anything else takes time."""
+    data = bind(server.host, server.port)
+    stack.callback(data.close)
+    admin = bind(server.admin_host, server.admin_port, setting="server.admin.port")
+    stack.callback(admin.close)
+    return data, admin
 
 
 def _face(settings: Settings, console: HouseConsole, addresses: Addresses) -> FastAPI:
@@ -297,6 +308,22 @@ def _verdicts(engine: Engine, learner: Learner, stack: AsyncExitStack) -> Feedba
     return taken
 
 
+def _fleet(engine: Engine, upkeep: Upkeep, stack: AsyncExitStack) -> Fleet:
+    """This replica's figures beside the others', where there can be any."""
+    others = engine.memory.fences.others
+    fleet = Fleet(
+        engine.journal,
+        build.board(engine.memory.bodies),
+        HERE if others is None else others.own.name,
+        lambda: condition(engine, upkeep.settings, upkeep),
+        faults=engine.memory.faults,
+        clock=engine.clock,
+    )
+    if others is not None:
+        stack.push_async_callback(_end, asyncio.create_task(fleet.run()))
+    return fleet
+
+
 def request_ids(clock: Callable[[], float]) -> Callable[[], int]:
     """Ids of 63 bits in the order of time: milliseconds, 10 bits of this node, 12 of a counter."""
     node = secrets.randbits(10) << 12
@@ -341,6 +368,7 @@ def _gauges(memory: Memory, journal: Journal) -> dict[str, float]:
         "embedder_stalled": memory.sight.stalled,
         "store_read_faults_total": faults.store_read,
         "store_write_faults_total": faults.store_write,
+        "fleet_faults_total": faults.fleet,
         "journal_dropped_total": journal.dropped,
         "journal_faults_total": journal.faults,
     }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import astuple, replace
+from dataclasses import asdict, astuple, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from admin_ui.console import Found, Selection
-from admin_ui.facts import Act, Estimate
-from index.journal import VERDICTS
+from admin_ui.facts import Act, Estimate, Replica
+from index.errors import StoreError
 from index.ledger import Act as Entered
 from policies import lessons
 from policies.errors import PolicyError
@@ -19,6 +19,7 @@ from proxy import counting
 from proxy.condition import condition
 from proxy.drafting import Drafts, faults_of
 from proxy.explaining import Explainer
+from proxy.fleet import SILENT
 from proxy.foreseeing import foreseen
 from proxy.remembered import Remembered
 from proxy.reporting import standing, told
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from policies.verified import Learned
     from proxy.engine import Engine
     from proxy.feedback import Feedback
+    from proxy.fleet import Fleet, Member
     from proxy.identity import Identity
     from proxy.learning import Learner
     from proxy.settings import Settings
@@ -78,7 +80,9 @@ class HouseConsole:
         learner: Learner,
         feedback: Feedback,
         ledger: Ledger,
+        fleet: Fleet,
     ) -> None:
+        self._fleet = fleet
         self._learner = learner
         self._engine = engine
         self._identity = identity
@@ -102,12 +106,13 @@ class HouseConsole:
         """Those in force."""
         return self._upkeep.settings
 
-    async def overview(self, seconds: float) -> Overview:
-        journal, rules, now = self._engine.journal, self._engine.rules, time.time()
+    async def overview(self, seconds: float, replica: str = "") -> Overview | None:
+        rules, now = self._engine.rules, time.time()
         span, since, step = counting.stepped(seconds, now)
-        rollups, labels, verdicts = await asyncio.gather(
-            journal.rollups(span, since), journal.labels(VERDICTS, since), journal.said(since)
-        )
+        view = await self._fleet.view(span, since, now, replica)
+        if view is None:
+            return None
+        rollups, labels, verdicts = view.summary
         wrong = counting.wrongs(labels)
         counted = await asyncio.to_thread(counting.counted, rollups, since, now, step, rules.prices)
         return replace(
@@ -115,13 +120,22 @@ class HouseConsole:
             seconds=seconds,
             false_hits=wrong.pop("", Estimate()),
             false_hits_by_category=wrong,
-            good_verdicts=verdicts[True],
-            bad_verdicts=verdicts[False],
+            good_verdicts=sum(count for (_, good), count in verdicts.items() if good),
+            bad_verdicts=sum(count for (_, good), count in verdicts.items() if not good),
             entries=len(self._engine.memory),
             entry_bytes=self._engine.memory.size,
             policy_mode="shadow" if rules.shadow else "serve",
             version=version("likewise"),
+            replica=replica,
+            replicas=[self._replica(one) for one in view.members],
+            alone=view.alone,
         )
+
+    def _replica(self, one: Member) -> Replica:
+        return Replica(one.id, one.name, one.here, one.at, time.time() - one.at < SILENT)
+
+    async def replicas(self) -> Sequence[Replica]:
+        return [self._replica(one) for one in await self._fleet.reached()]
 
     async def decisions(
         self, limit: int, before: int | None = None, chosen: Filter | None = None
@@ -248,14 +262,18 @@ class HouseConsole:
             for category in (*rules.categories, rules.defaults)
         ]
 
-    async def similarities(self, category: str, seconds: float) -> Similarities | None:
+    async def similarities(
+        self, category: str, seconds: float, replica: str = ""
+    ) -> Similarities | None:
         rule = self._engine.rules.named(category)
         if rule is None:
             return None
-        journal, now = self._engine.journal, time.time()
+        now = time.time()
         span, since, _ = counting.stepped(seconds, now)
-        rollups = await journal.rollups(span, since)
-        labels = await journal.labels(VERDICTS, since)
+        view = await self._fleet.view(span, since, now, replica)
+        if view is None:
+            return None
+        rollups, labels, _ = view.summary
         return await asyncio.to_thread(foreseen, rule, rollups, labels, seconds)
 
     async def retune(self, category: str, threshold: float, revision: str, who: str) -> Applied:
@@ -300,8 +318,20 @@ class HouseConsole:
             "categories": await self.categories(),
         }
 
-    async def health(self) -> dict[str, Any]:
-        return await condition(self._engine, self._settings, self._upkeep)
+    async def health(self, replica: str = "") -> dict[str, Any] | None:
+        own = await condition(self._engine, self._settings, self._upkeep)
+        known = {one.id: one for one in await self._fleet.reached()}
+        told = {id_: own if one.here else one.health for id_, one in known.items()}
+        shown = own if not replica else told.get(replica)
+        if shown is None:
+            return None
+        if shown["version"] != own["version"]:
+            raise StoreError(
+                f"replica {known[replica].name}: is Likewise {shown['version']}, this one "
+                f"{own['version']}; ask it itself"
+            )
+        fleet = [asdict(self._replica(one)) | _stand(told[one.id]) for one in known.values()]
+        return shown | {"fleet": fleet}
 
     async def acted(self, act: Act) -> None:
         await self._ledger.acted(Entered(*astuple(act)))
@@ -315,6 +345,11 @@ class HouseConsole:
 
     async def explain(self, question: Question) -> dict[str, Any]:
         return await self._explainer.explain(question)
+
+
+def _stand(health: dict[str, Any]) -> dict[str, Any]:
+    """What a list of replicas says of each."""
+    return {name: health[name] for name in ("version", "uptime", "ready", "state")}
 
 
 def _learned(

@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict
 
 from admin_ui.console import Console
 
+REPLICA_ID = "^([0-9a-f]{16})?$"
 ENTRY_ID = "^[0-9a-f]{32}$"
 NAME = 40
 _bearer = HTTPBearer(auto_error=False, description="The admin token.")
@@ -33,6 +34,16 @@ def named(request: Request) -> str:
 
 
 Who = Annotated[str, Depends(named)]
+
+
+Whose = Annotated[
+    str,
+    Query(
+        alias="replica",
+        pattern=REPLICA_ID,
+        description="One replica by its `id`, of those that `fleet` of GET /api/health lists.",
+    ),
+]
 
 
 class Body(BaseModel):

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Path, Query, Response
 from pydantic import BaseModel, Field
 
-from admin_ui.api.asking import NAME, Asked, Body, Who, missing, routes
+from admin_ui.api.asking import NAME, Asked, Body, Who, Whose, missing, routes
 from admin_ui.api.policy import settled
 from admin_ui.facts import Applied, Estimate, Similarities
 
@@ -71,8 +71,9 @@ async def similarities(
     console: Asked,
     category: Named,
     seconds: Annotated[float, Query(ge=1, le=366 * 86400)] = 7 * 86400.0,
+    replica: Whose = "",
 ) -> Similarities:
-    found = await console.similarities(category, seconds)
+    found = await console.similarities(category, seconds, replica)
     if found is None:
         raise missing("category", repr(category), "/api/categories")
     return found

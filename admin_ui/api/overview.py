@@ -6,7 +6,7 @@ from fastapi import Query, Request
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, Field
 
-from admin_ui.api.asking import Asked, routes
+from admin_ui.api.asking import Asked, Whose, missing, routes
 from admin_ui.facts import Overview
 
 router = routes("overview")
@@ -15,9 +15,14 @@ metrics_router = routes("metrics", prefix="")
 
 @router.get("/overview", summary="Counts, latencies, savings and errors over a time window")
 async def overview(
-    console: Asked, seconds: Annotated[float, Query(ge=1, le=366 * 86400)] = 3600.0
+    console: Asked,
+    seconds: Annotated[float, Query(ge=1, le=366 * 86400)] = 3600.0,
+    replica: Whose = "",
 ) -> Overview:
-    return await console.overview(seconds)
+    found = await console.overview(seconds, replica)
+    if found is None:
+        raise missing("replica", replica, "/api/health")
+    return found
 
 
 class StoreFaults(BaseModel):
@@ -65,6 +70,20 @@ class Replica(BaseModel):
     behind: int
 
 
+class Told(BaseModel):
+    """A replica as it last told of itself, gone ones too: `id` asks for it, `heard` is when."""
+
+    id: str
+    name: str
+    here: bool
+    heard: float
+    live: bool
+    version: str
+    uptime: float
+    ready: bool
+    state: str
+
+
 class Health(BaseModel):
     """`state` says what `ready` lacks. `embedder_ms` is a typical embedding of late, `last_faults`
     what each part said last. Bytes, and seconds of `uptime`."""
@@ -91,11 +110,15 @@ class Health(BaseModel):
     upstreams_failing: list[str]
     disk: Disk | None
     replicas: list[Replica]
+    fleet: list[Told] = Field(description="All that wrote figures of late, this one first.")
 
 
 @router.get("/health", summary="State of the store, the index, the embedder and upstreams")
-async def health(console: Asked) -> Health:
-    return Health(**await console.health())
+async def health(console: Asked, replica: Whose = "") -> Health:
+    found = await console.health(replica)
+    if found is None:
+        raise missing("replica", replica, "/api/health")
+    return Health(**found)
 
 
 @router.get("/openapi.json", include_in_schema=False)

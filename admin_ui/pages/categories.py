@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import HTMLResponse, Response
 
 from admin_ui import charts
-from admin_ui.api.asking import NAME, Asked, Who, missing
+from admin_ui.api.asking import NAME, Asked, Who, Whose, missing
 from admin_ui.console import Console
 from admin_ui.facts import Applied
 from admin_ui.render import page
@@ -23,8 +23,10 @@ async def categories(request: Request, console: Asked) -> Response:
 
 
 @router.get("/categories/{category}")
-async def category(request: Request, console: Asked, category: Named) -> Response:
-    return await _shown(request, console, category)
+async def category(
+    request: Request, console: Asked, category: Named, replica: Whose = ""
+) -> Response:
+    return await _shown(request, console, category, replica=replica)
 
 
 @router.post("/categories/{category}/threshold")
@@ -41,10 +43,14 @@ async def retune(
 
 
 async def _shown(
-    request: Request, console: Console, name: str, told: Applied | None = None
+    request: Request,
+    console: Console,
+    name: str,
+    told: Applied | None = None,
+    replica: str = "",
 ) -> Response:
     one = await _category(console, name)
-    similar = await console.similarities(name, SECONDS)
+    similar = await console.similarities(name, SECONDS, replica)
     if one is None or similar is None:
         raise missing("category", repr(name), "/categories")
     return page(
@@ -55,6 +61,8 @@ async def _shown(
         drawn=charts.histogram(similar),
         revision=(await console.written()).revision,
         told=told,
+        replica=replica,
+        replicas=await console.replicas(),
     )
 
 

@@ -78,6 +78,7 @@ async def decisions(
         request,
         "decisions.html",
         found=found,
+        replicas=await console.replicas(),
         sought=sought,
         categories=names,
         outcomes=[outcome.value for outcome in Outcome],

@@ -6,7 +6,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
-from admin_ui.api.asking import Asked
+from admin_ui.api.asking import Asked, Whose, missing
 from admin_ui.render import page
 
 _ACTS: Final = 30
@@ -23,15 +23,30 @@ class Concern:
 
 
 @router.get("/health")
-async def health(request: Request, console: Asked) -> Response:
-    facts = await console.health()
+async def health(request: Request, console: Asked, replica: Whose = "") -> Response:
+    facts = await console.health(replica)
+    if facts is None:
+        raise missing("replica", replica, "/health")
     return page(
         request,
         "health.html",
         h=facts,
-        concerns=concerns(facts),
+        concerns=[*concerns(facts), *others(facts["fleet"], replica)],
+        replica=replica,
+        lags={one["name"]: one["lag"] for one in facts["replicas"]},
         acts=[act for _, act in await console.acts(_ACTS)],
     )
+
+
+def others(fleet: list[dict[str, Any]], shown: str) -> list[Concern]:
+    """Which of the replicas that are not shown is not ready. One that is gone is no concern: it
+    may have been stopped on purpose."""
+    hidden = [one for one in fleet if one["id"] != shown and (shown or not one["here"])]
+    return [
+        Concern(bad=True, said=f"Replica {one['name']} is not ready: {one['state']}.")
+        for one in hidden
+        if one["live"] and not one["ready"]
+    ]
 
 
 def concerns(facts: dict[str, Any]) -> list[Concern]:

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
-from admin_ui.api.asking import Asked
+from admin_ui.api.asking import Asked, Whose, missing
 from admin_ui.charts import over_time
 from admin_ui.render import page
 
@@ -21,11 +21,16 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 @router.get("/")
 async def overview(
-    request: Request, console: Asked, chosen: Annotated[str, Query(alias="range")] = "1h"
+    request: Request,
+    console: Asked,
+    chosen: Annotated[str, Query(alias="range")] = "1h",
+    replica: Whose = "",
 ) -> Response:
     chosen = chosen if chosen in RANGES else "1h"
     seconds, _ = RANGES[chosen]
-    facts = await console.overview(seconds)
+    facts = await console.overview(seconds, replica)
+    if facts is None:
+        raise missing("replica", replica, "/health")
     return page(
         request,
         "overview.html",

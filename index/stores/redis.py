@@ -55,7 +55,7 @@ _SILENT = (
 
 
 class RedisBodies:
-    """The `Shared` and `Notes` ports over Redis, for the event loop that first uses it.
+    """The `Shared`, `Notes` and `Board` ports over Redis, for the event loop that first uses it.
 
     The members of an answer group stand in a set of their own, so that one call finds them all.
     """
@@ -83,6 +83,7 @@ class RedisBodies:
         self._note = f"{namespace}:n:"
         self._counter = f"{namespace}:c:"
         self._list = f"{namespace}:l:"
+        self._sheet = f"{namespace}:b:"
         self._clock = clock
         self._breaker = _Breaker(monotonic)
         self._slots = asyncio.Semaphore(WRITERS)
@@ -224,6 +225,25 @@ class RedisBodies:
 
         return await self._change(first)
 
+    async def post(self, owner: str, sheets: Mapping[str, bytes], seconds: float) -> None:
+        async def put() -> None:
+            async with self._writes.pipeline(transaction=False) as pipe:
+                for name, sheet in sheets.items():
+                    pipe.set(self._sheet_of(owner, name), sheet, px=int(seconds * 1000))
+                await pipe.execute()
+
+        await self._change(put)
+
+    async def posted(self, owner: str, names: Sequence[str]) -> list[bytes | None]:
+        if not names:
+            return []
+        keys = [self._sheet_of(owner, name) for name in names]
+
+        async def standing() -> list[bytes | None]:
+            return cast("list[bytes | None]", await self._writes.mget(keys))
+
+        return await self._change(standing)
+
     async def count(self, name: str, until: float) -> int:
         key = f"{self._counter}{name}"
 
@@ -288,6 +308,10 @@ class RedisBodies:
 
     def _page_of(self, number: int) -> str:
         return f"{self._note}{number >> NOTES_TOGETHER:x}"
+
+    def _sheet_of(self, owner: str, name: str) -> str:
+        # In braces, so that a cluster keeps an owner's together and gives them in one call.
+        return f"{self._sheet}{{{owner}}}:{name}"
 
     async def _amend(
         self, entry: str, change: Callable[[Facts], Facts], vector: Vector | None

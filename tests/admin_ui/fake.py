@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +16,7 @@ from admin_ui.facts import (
     Evidence,
     Fault,
     Overview,
+    Replica,
     Similarities,
     Tally,
     Trial,
@@ -71,10 +73,17 @@ class FakeConsole:
         self.effects: dict[int, str] = {}
         self.crowded = False
         self.asked: list[Any] = []
+        self.fleet: list[Replica] = []
 
-    async def overview(self, seconds: float) -> Overview:
-        self.asked.append(seconds)
-        return self.facts
+    async def overview(self, seconds: float, replica: str = "") -> Overview | None:
+        self.asked.append((seconds, replica) if replica else seconds)
+        return dataclasses.replace(self.facts, replica=replica) if self._knows(replica) else None
+
+    async def replicas(self) -> list[Replica]:
+        return self.fleet
+
+    def _knows(self, replica: str) -> bool:
+        return not replica or replica in {one.id for one in self.fleet}
 
     async def decisions(
         self, limit: int, before: int | None = None, chosen: Filter | None = None
@@ -201,9 +210,11 @@ class FakeConsole:
     async def categories(self) -> list[dict[str, Any]]:
         return self.cards
 
-    async def similarities(self, category: str, seconds: float) -> Similarities | None:
-        self.asked.append((category, seconds))
-        return self.alike if category == "code" else None
+    async def similarities(
+        self, category: str, seconds: float, replica: str = ""
+    ) -> Similarities | None:
+        self.asked.append((category, seconds, replica) if replica else (category, seconds))
+        return self.alike if category == "code" and self._knows(replica) else None
 
     async def retune(self, category: str, threshold: float, revision: str, who: str) -> Applied:
         self.asked.append((category, threshold, revision, who))
@@ -253,7 +264,14 @@ class FakeConsole:
     async def policy(self) -> dict[str, Any]:
         return self.rules
 
-    async def health(self) -> dict[str, Any]:
+    async def health(self, replica: str = "") -> dict[str, Any] | None:
+        if not self._knows(replica):
+            return None
+        return self.condition | ({"store": f"that of {replica}"} if replica else {})
+
+    @property
+    def condition(self) -> dict[str, Any]:
+        stand = {"version": "1", "uptime": 60.0, "ready": True, "state": "ready"}
         return {
             "version": "1", "uptime": 60.0, "ready": True, "state": "ready", "entries": 7,
             "entry_bytes": 2048, "entries_to_renew": 0, "store": "sqlite:./likewise.db",
@@ -263,6 +281,7 @@ class FakeConsole:
             "embedder_queue": 0, "embedder_stalled": False, "embedder_ms": 3.1, "last_faults": {},
             "journal": {"dropped": 0, "faults": 0, "missing": ""}, "upstreams": ["openai"],
             "upstreams_failing": [], "disk": {"free": 10, "total": 20}, "replicas": [],
+            "fleet": [dataclasses.asdict(one) | stand for one in self.fleet],
         }  # fmt: skip
 
     def metrics(self) -> bytes:

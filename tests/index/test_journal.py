@@ -435,8 +435,42 @@ async def test_verdicts_are_counted(journal: Journal) -> None:
     """Good and bad, from one time on."""
     for number, good in ((1, True), (2, False), (3, False)):
         await journal.rule(Verdict(number, float(number), good=good, entry="", note=""))
-    assert dict(await journal.said(2.0)) == {False: 2}
-    assert dict(await journal.said(0.0)) == {True: 1, False: 2}
+    await journal.rule(Verdict(4, 61.0, good=False, entry="", note=""))
+    assert dict(await journal.said(MINUTE, 2.0)) == {(0, False): 2, (60, False): 1}
+    assert dict(await journal.said(HOUR, 0.0)) == {(0, True): 1, (0, False): 3}
+
+
+async def test_what_changed_since_it_was_asked(journal: Journal) -> None:
+    """The minutes of new decisions, comparisons and verdicts, each once."""
+    assert await journal.changed() == set()
+    journal.record(decision(1, at=125.0))
+    await journal.compared([comparison(1, at=61.0)])
+    await journal.rule(Verdict(2, 3.0, good=True, entry="", note=""))
+    assert await journal.changed() == {0, 60, 120}
+    assert await journal.changed() == set()
+
+
+async def test_a_summary_is_all_that_adds_up(journal: Journal) -> None:
+    """Sums, comparisons and verdicts from one time on."""
+    for at in (30.0, 70.0):
+        journal.record(decision(int(at), at=at))
+        await journal.compared([comparison(int(at), at=at)])
+        await journal.rule(Verdict(int(at), at, good=True, entry="", note=""))
+    summary = await journal.summary(MINUTE, 60.0)
+    assert [(key.at, sums.count) for key, sums in summary.rollups] == [(60, 1)]
+    assert [label.id for label in summary.labels] == [70]
+    assert dict(summary.said) == {(60, True): 1}
+
+
+async def test_a_file_has_a_name_of_its_own(tmp_path: Path) -> None:
+    """The same whenever it is opened, and another file has another."""
+    names = []
+    for file in ("a.db", "b.db", "a.db"):
+        journal = Journal.open(tmp_path / file)
+        names.append(journal.name)
+        await journal.close()
+    assert names[0] == names[2] != names[1]
+    assert all(len(name) == 16 for name in names)
 
 
 async def test_labels_of_a_time_and_of_a_request(journal: Journal) -> None:

@@ -63,7 +63,10 @@ class Bed:
         verdicts = app._verdicts(engine, learner, stack)
         ledger = app.Ledger.open(self._folder / "ledger.db")
         stack.push_async_callback(ledger.close)
-        self.console = HouseConsole(settings, engine, identity, upkeep, learner, verdicts, ledger)
+        fleet = app._fleet(engine, upkeep, stack)
+        self.console = HouseConsole(
+            settings, engine, identity, upkeep, learner, verdicts, ledger, fleet
+        )
         await self.console.begin()
         self.engine: Engine = engine
         self._upkeep = upkeep

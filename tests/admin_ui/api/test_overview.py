@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from admin_ui.facts import Overview, Tally
+from admin_ui.facts import Overview, Replica, Tally
 
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
@@ -24,6 +24,15 @@ def test_overview(program: TestClient, console: FakeConsole) -> None:
     assert answer["categories"]["code"]["exact"] == 1
     assert answer["reasons"] == {"exact": 1}
     assert answer["entries"] == 7
+
+
+@pytest.mark.parametrize("path", ["overview", "health", "categories/code/similarities"])
+def test_one_replica(program: TestClient, console: FakeConsole, path: str) -> None:
+    """By its id; an unknown one is not found, and what is no id is refused."""
+    console.fleet = [Replica("1" * 16, "web-1", True, 5.0, True)]
+    assert program.get(f"/api/{path}?replica={'1' * 16}").status_code == 200
+    assert program.get(f"/api/{path}?replica={'2' * 16}").status_code == 404
+    assert program.get(f"/api/{path}?replica=web-1").status_code == 422
 
 
 @pytest.mark.parametrize("seconds", ["0", "-5", "x", "nan", "1e12", "inf"])

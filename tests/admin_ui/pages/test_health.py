@@ -4,13 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from admin_ui.facts import Act
-from admin_ui.pages.health import concerns
+from admin_ui.facts import Act, Replica
+from admin_ui.pages.health import concerns, others
 from tests.admin_ui.fake import FakeConsole
 from tests.admin_ui.reading import Reading
 
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
+
+ONE, TWO, THREE = "1" * 16, "2" * 16, "3" * 16
 
 
 def test_each_part_tells_how_it_is(person: TestClient) -> None:
@@ -34,6 +36,41 @@ def test_who_changed_what(person: TestClient, console: FakeConsole) -> None:
         assert words in text
 
 
+def test_one_replica_on_request(person: TestClient, console: FakeConsole) -> None:
+    """Where there are several they are listed and can be chosen; who is gone is marked so, and an
+    unknown one is not found."""
+    assert 'name="replica"' not in person.get("/health").text
+    console.fleet = [
+        Replica(ONE, "web-1:7:a", True, 5.0, True),
+        Replica(TWO, "web-2:7:b", False, 5.0, False),
+    ]
+    page = Reading(person.get("/health").text)
+    for words in ("web-1:7:a", "this one", "web-2:7:b (gone)", "heard of"):
+        assert words in page.text
+    chosen = [a["value"] for tag, a in page.tags if tag == "option" and "selected" in a]
+    assert ONE in chosen
+    assert f"that of {TWO}" in person.get(f"/health?replica={TWO}").text
+    assert person.get(f"/health?replica={'0' * 16}").status_code == 404
+    assert person.get("/health?replica=x").status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("shown", "said"),
+    [("", ["two"]), (ONE, ["two"]), (TWO, []), (THREE, ["two"])],
+)
+def test_another_replica_that_is_not_ready(shown: str, said: list[str]) -> None:
+    """It is a concern, unless it is the one shown, which says so itself, or is gone."""
+    fleet = [
+        {"id": ONE, "name": "one", "here": True, "live": True, "ready": True, "state": "ready"},
+        {"id": TWO, "name": "two", "here": False, "live": True, "ready": False, "state": "loads"},
+        {"id": THREE, "name": "three", "here": False, "live": False, "ready": False, "state": "x"},
+    ]
+    found = others(fleet, shown)
+    assert [(one.bad, one.said) for one in found] == [
+        (True, f"Replica {name} is not ready: loads.") for name in said
+    ]
+
+
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
@@ -47,8 +84,8 @@ def test_who_changed_what(person: TestClient, console: FakeConsole) -> None:
         ({"store_faults": {"read": 9, "write": 9}}, []),
     ],
 )
-async def test_concerns(facts: dict[str, Any], said: list[tuple[bool, str]]) -> None:
+def test_concerns(facts: dict[str, Any], said: list[tuple[bool, str]]) -> None:
     """What suffers is told apart from what is to be looked at; the past is no concern."""
-    found = concerns(await FakeConsole().health() | facts)
+    found = concerns(FakeConsole().condition | facts)
     assert [one.bad for one in found] == [bad for bad, _ in said]
     assert all(words in one.said for one, (_, words) in zip(found, said, strict=True))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from admin_ui.facts import Overview, Tally
+from admin_ui.facts import Overview, Replica, Tally
 from tests.admin_ui.reading import Reading
 
 if TYPE_CHECKING:
@@ -43,6 +43,28 @@ def test_overview_in_shadow(person: TestClient, console: FakeConsole) -> None:
     """In shadow mode the page says that nothing is answered from memory."""
     console.facts = Overview(3600.0, BUSY, policy_mode="shadow")
     assert "Shadow mode" in Reading(person.get("/").text).text
+
+
+def test_overview_of_several_replicas(person: TestClient, console: FakeConsole) -> None:
+    """The fleet unless one is chosen, and the choice stays with the time range; one replica alone
+    is no choice, and a store that does not answer is said."""
+    console.facts = Overview(3600.0, BUSY)
+    assert 'name="replica"' not in person.get("/").text
+    console.fleet = [
+        Replica("1" * 16, "web-1", True, 5.0, True),
+        Replica("2" * 16, "web-2", False, 5.0, True),
+    ]
+    console.facts = Overview(3600.0, BUSY, replicas=console.fleet)
+    page = Reading(person.get("/?range=24h").text)
+    assert "the fleet (2 replicas)" in page.text
+    assert page.field("range") == "24h"
+    html = person.get(f"/?range=24h&replica={'2' * 16}").text
+    assert (86400, "2" * 16) in console.asked
+    assert f'<option value="{"2" * 16}" selected>' in html
+    assert f'href="/?range=7d&amp;replica={"2" * 16}"' in html
+    assert person.get(f"/?replica={'0' * 16}").status_code == 404
+    console.facts = Overview(3600.0, BUSY, alone=True)
+    assert "without the others" in Reading(person.get("/").text).text
 
 
 @pytest.mark.parametrize(

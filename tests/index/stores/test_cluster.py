@@ -91,6 +91,16 @@ async def test_notes_and_rulings(bodies: RedisBodies) -> None:
     assert len(set(told)) == 1
 
 
+async def test_sheets(bodies: RedisBodies) -> None:
+    """An owner's lie together, so that they come in one call, wherever owners lie."""
+    owners = [f"replica{number}" for number in range(20)]
+    for owner in owners:
+        await bodies.post(owner, {f"60:{n}": b"%d" % n for n in range(5)}, 60)
+    for owner in owners:
+        told = await bodies.posted(owner, ["60:4", "60:9", "60:0"])
+        assert told == [b"4", None, b"0"]
+
+
 class Traffic:
     """Reads and changes of some entries, each right or a StoreError, until it is stopped."""
 

@@ -115,6 +115,23 @@ async def test_notes_are_seen_by_all_for_a_while(
         assert all(3_500_000 < int(client.pttl(key)) <= 3_600_000 for key in keys)  # type: ignore[arg-type]
 
 
+async def test_sheets_are_read_by_all_for_a_while(
+    bodies: RedisBodies, own_redis: RedisServer
+) -> None:
+    """Another replica reads an owner's by name, each as it was posted last; all expire."""
+    await bodies.post("me", {"a": b"1", "b": b"2"}, 3600)
+    await bodies.post("me", {"a": b"3"}, 3600)
+    twin = RedisBodies.open(own_redis.url)
+    assert await twin.posted("me", ["b", "a", "c"]) == [b"2", b"3", None]
+    assert await twin.posted("you", ["a"]) == [None]
+    assert await twin.posted("me", []) == []
+    await twin.close()
+    with Redis.from_url(own_redis.url) as client:
+        keys = sorted(client.keys("*"))  # type: ignore[arg-type]
+        assert keys == [b"likewise:b:{me}:a", b"likewise:b:{me}:b"]
+        assert all(3_500_000 < int(client.pttl(key)) <= 3_600_000 for key in keys)  # type: ignore[arg-type]
+
+
 async def test_the_first_ruling_stands(bodies: RedisBodies, own_redis: RedisServer) -> None:
     """However many rule on a note, one ruling stands; on what was never noted there is none."""
     await bodies.note({1: b"note"}, 60)
