@@ -35,6 +35,7 @@ def main(names: tuple[str, ...], *, quick: bool) -> None:
     faults: list[str] = []
     for name in names or SCENARIOS:
         begun = time.monotonic()
+        console.print(f"{name}: begins")
         try:
             outcome = play(SCENARIOS[name], QUICK if quick else FULL)
         except Absent as absent:

@@ -23,7 +23,7 @@ from tests.servers import RedisCluster, RedisServer, free_port
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 LIKEWISE = Path(sys.executable).with_name("likewise")
 OPENS_IN = 90.0
@@ -38,14 +38,28 @@ class Absent(Exception):
 
 
 class Proxy:
-    """`likewise serve` in a folder of its own, on the same ports after every start."""
+    """`likewise serve` in a folder of its own, on the same ports after every start.
 
-    def __init__(self, folder: Path, upstream: str, store: str, **parts: Any) -> None:
+    `bent`: its encoder and index do as `trouble` says, see `launcher`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        upstream: str,
+        store: str,
+        *,
+        bent: bool = False,
+        env: Mapping[str, str] | None = None,
+        **parts: Any,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         port, admin = free_port(), free_port()
         self.url, self.admin = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin}"
         self.log = folder / "likewise.log"
         self._folder = folder
+        self._program = [sys.executable, "-m", "tests.chaos.launcher"] if bent else [LIKEWISE]
+        self._env = dict(env or {}) | {"LIKEWISE_ADMIN_TOKEN": TOKEN}
         server = {"port": port, "admin": {"port": admin}}
         parts = {"store": {"url": store}} | parts | {"server": parts.get("server", {}) | server}
         text = configuration(folder, upstream, **parts)
@@ -76,9 +90,9 @@ class Proxy:
         """Begin to start; `ready` says when it has."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [LIKEWISE, "serve"],
+                [*self._program, "serve"],
                 cwd=self._folder,
-                env=surroundings() | {"LIKEWISE_ADMIN_TOKEN": TOKEN},
+                env=surroundings() | self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -106,6 +120,16 @@ class Proxy:
         )
         answer.raise_for_status()
         return int(answer.json()["removed"])
+
+    def trouble(self, word: str) -> None:
+        """What a bent proxy suffers from now on; nothing for an empty word."""
+        told = self._folder / "trouble"
+        if not word:
+            told.unlink(missing_ok=True)
+            return
+        # In one step, since it is looked at all the time.
+        told.with_suffix(".new").write_text(word)
+        told.with_suffix(".new").replace(told)
 
     def metric(self, line: str) -> float:
         """The value that stands behind a name with its labels in the metrics; 0 where none does."""

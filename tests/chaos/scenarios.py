@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.chaos import purging, restarts, sockets, upstreams
+from tests.chaos import parts, purging, restarts, rot, sockets, upstreams
 from tests.chaos.load import Clients, Ledger, Question, p99, questions
 from tests.chaos.outcome import SEED, Outcome
 from tests.chaos.parties import limit, move_a_slot, resize, stage, used
@@ -172,6 +172,16 @@ SCENARIOS: Mapping[str, Callable[[Stage, Scale], Awaitable[Outcome]]] = {
     "upstream-gone": upstreams.gone,
     "crowd": sockets.crowd,
     "rolling-restart": restarts.rolling,
+    "embedder-stalled": parts.embedder_stalled,
+    "embedder-killed": parts.embedder_killed,
+    "embedder-corrupted": parts.embedder_corrupted,
+    "index-faulted": parts.index_faulted,
+    "index-stalled": parts.index_stalled,
+    "judge-killed": parts.judge_killed,
+    "judge-stalled": parts.judge_stalled,
+    "judge-nonsense": parts.judge_talks_nonsense,
+    "sqlite-corrupted": rot.sqlite_corrupted,
+    "redis-corrupted": rot.redis_corrupted,
     "purges": purging.settled,
     "purges-under-way": purging.under_way,
 }
