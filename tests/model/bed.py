@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from proxy.engine import Engine
 
 DATA = "likewise.db"
+MOST = 10_000
 CHAT = "http://likewise/v1/chat/completions"
 
 
@@ -146,6 +147,8 @@ class Bed:
             "upstreams": [{"name": "oracle", "base_url": f"{self._upstream}/v1"}],
             "store": {"url": f"sqlite:{self._folder}/{DATA}"},
             "policy": self._policy,
+            # What is reserved for a million is let go too late for hundreds of lives.
+            "index": {"max_entries": MOST},
         }
         self._config.write_text(yaml.safe_dump(settings))
 
