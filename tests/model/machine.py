@@ -91,9 +91,9 @@ class Machine(RuleBasedStateMachine):
         crash: bool,
     ) -> None:
         """A request; with `crash` the machine loses power before anything behind it is done."""
-        question = questioned(key, seed, text, asked, exact_only=exact)
+        question = questioned(key, seed, text, asked, stream=stream, exact_only=exact)
         before, refused = list(self.model.kept), set(self.model.refused)
-        self._run(self._asked(question, headers(question, asked), stream=stream, crash=crash))
+        self._run(self._asked(question, headers(question, asked), crash=crash))
         if crash:
             self.model.lose_power(before, refused)
         self.model.settle()
@@ -138,7 +138,7 @@ class Machine(RuleBasedStateMachine):
         self.bed.recover()
         asked: dict[str, int | None] = {"no-cache": None}
         question = questioned(key, 1, text, asked, exact_only=True)
-        self._run(self._asked(question, headers(question, asked), stream=False, crash=False))
+        self._run(self._asked(question, headers(question, asked), crash=False))
         self.model.settle()
         self.oracle.mode = self.mode = before
 
@@ -155,14 +155,12 @@ class Machine(RuleBasedStateMachine):
         type(self).steps += 1
         assert len(self.bed.engine.memory) <= len(self.model.kept)
 
-    async def _asked(
-        self, question: Question, lines: dict[str, str], *, stream: bool, crash: bool
-    ) -> None:
+    async def _asked(self, question: Question, lines: dict[str, str], *, crash: bool) -> None:
         """Ask, and hold the answer against the model."""
         failing, log = MODES[self.mode], self.oracle.log
         true = self.model.true_answers(question, self.bed.now, failing=failing)
         owed, calls = self.model.owed(question, self.bed.now), len(log)
-        rest = {"seed": question.seed} | ({"stream": True} if stream else {})
+        rest = {"seed": question.seed} | ({"stream": True} if question.stream else {})
         answer, text = await self.bed.ask(question.text, question.key, lines, **rest)
         remembered = answer.headers.get("x-cache") in ("HIT", "STALE")
         if remembered:
@@ -196,11 +194,18 @@ class Machine(RuleBasedStateMachine):
 
 
 def questioned(
-    key: str, seed: int, text: str, asked: dict[str, int | None], *, exact_only: bool
+    key: str,
+    seed: int,
+    text: str,
+    asked: dict[str, int | None],
+    *,
+    stream: bool = False,
+    exact_only: bool,
 ) -> Question:
     """A request as the model sees it."""
     said = {name.replace("-", "_"): True if n is None else float(n) for name, n in asked.items()}
-    return Question(key, seed, text, TEXTS[text], exact_only=exact_only, **said)  # type: ignore[arg-type]
+    meaning = TEXTS[text]
+    return Question(key, seed, text, meaning, stream, exact_only, **said)  # type: ignore[arg-type]
 
 
 def headers(question: Question, asked: dict[str, int | None]) -> dict[str, str]:

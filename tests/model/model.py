@@ -26,6 +26,7 @@ class Question:
     seed: int
     text: str
     meaning: str
+    stream: bool = False
     exact_only: bool = False
     no_cache: bool = False
     no_store: bool = False
@@ -114,8 +115,10 @@ class Model:
         if not asked.plain or asked.key in self.refused | self.unsure:
             return None
         exact = next((one for one in self.kept if _same(one.question, asked)), None)
-        fresh = exact is not None and exact.sure and now < exact.made + exact.ttl
-        return exact.number if exact is not None and fresh else None
+        if exact is None or not exact.sure or now >= exact.made + exact.ttl:
+            return None
+        # What was kept as a stream has no token counts, which an answer in one piece must have.
+        return None if exact.question.stream and not asked.stream else exact.number
 
     def _alike(self, one: Question, asked: Question) -> bool:
         if asked.exact_only:

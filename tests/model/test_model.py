@@ -81,6 +81,17 @@ def test_what_is_true_no_more(model: Model, undo: Callable[[Model], object]) -> 
     assert model.owed(ASKED, 110.0) is None
 
 
+def test_a_kept_stream_is_owed_to_streams_alone(model: Model) -> None:
+    """It has no token counts, and may all the same be all that there is to give."""
+    streamed = replace(ASKED, stream=True)
+    assert model.owed(streamed, 110.0) == 7
+    model.store(streamed, 8, 110.0)
+    model.settle()
+    assert model.owed(streamed, 111.0) == 8
+    assert model.owed(ASKED, 111.0) is None
+    assert model.true_answers(ASKED, 111.0, failing=False) == {8}
+
+
 def test_a_kill_leaves_both_answers_possible(model: Model) -> None:
     """The one that was being written, and the one that it was to replace; neither is owed."""
     before, refused = list(model.kept), set(model.refused)
