@@ -7,8 +7,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from index import build
+from index.memory import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.servers", "tests.disks"]
 SHARED = frozenset({"redis_server", "tls_redis"})
+# Seconds that an embedding may take where a test does not say otherwise.
+EMBEDDING = 2.0
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +49,15 @@ def _shared_embedders() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "embedder", embedder)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _time_to_embed() -> Iterator[None]:
+    """A text that came to nothing within a quarter of a second, as on a busy machine, is treated
+    differently, which is the matter of a few tests alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(Memory.__init__.__kwdefaults__, "embed_budget", EMBEDDING)
         yield
 
 
