@@ -10,7 +10,9 @@ import orjson
 import pytest
 
 from proxy.judges.llm import request, verdict
+from tests.chaos import parts
 from tests.chaos.parts import BY_MEANING, NONSENSE, Judge, asked
+from tests.chaos.short import nobody_notices, scenarios_of
 
 
 def test_the_load_has_both_kinds() -> None:
@@ -64,3 +66,9 @@ async def test_a_killed_judge_fails() -> None:
     judge = Judge()
     judge.mode = "killed"
     assert (await ask(judge, "a", "a"))[0] == 500
+
+
+@scenarios_of(parts)
+def test_nobody_notices(name: str) -> None:
+    """Whatever part fails, no client gets an error or a wrong answer, and it recovers."""
+    nobody_notices(name)

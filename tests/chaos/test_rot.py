@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from tests.chaos import rot
 from tests.chaos.load import Question
 from tests.chaos.rot import KNOWN, PAGE, _bits, _mixed, _values
+from tests.chaos.short import nobody_notices, scenarios_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,3 +57,9 @@ def test_the_load_asks_for_what_is_kept() -> None:
     assert len(kept) == KNOWN
     assert kept[:8] == [*known, known[0]]
     assert len({question.prompt for question in asked}) == 100 - KNOWN + 7
+
+
+@scenarios_of(rot)
+def test_nobody_notices(name: str) -> None:
+    """Damaged values are misses, and are replaced."""
+    nobody_notices(name)
