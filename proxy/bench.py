@@ -136,11 +136,12 @@ def _hits(bed: Bed, exact: bytes, rounds: int, seconds: float) -> Figures:
 
 def _crowded(bed: Bed, exact: bytes, rounds: int, seconds: float) -> float:
     """How much longer an exact hit takes while other prompts keep the encoder busy."""
-    crowd = (bed.request(f"{first}{prompt}", seed=1) for first in OPENERS for prompt in variants())
+    asked = crowd()
     ratios = []
     for _ in range(rounds):
         alone = asyncio.run(load(bed.proxy, repeat(exact), 1, seconds)).p50
-        ratios.append(paths.beside_a_crowd(bed.proxy, exact, crowd, seconds) / alone)
+        requests = (bed.request(prompt, seed=1) for prompt in asked)
+        ratios.append(paths.beside_a_crowd(bed.proxy, exact, requests, seconds) / alone)
     return median(ratios)
 
 
@@ -328,11 +329,17 @@ class Bed:
 
 
 def variants() -> Iterator[str]:
+    """The questions in other words, each text once."""
     for closer in CLOSERS:
         for opener in OPENERS:
             for question in QUESTIONS:
                 if opener or closer:
                     yield f"{opener}{question}{closer}"
+
+
+def crowd() -> Iterator[str]:
+    """More of the like, and none of `variants`: vectors of recent texts are remembered."""
+    return (f"{opener}{prompt}, all in all" for opener in OPENERS for prompt in variants())
 
 
 def _once(port: int, request: bytes) -> bytes:

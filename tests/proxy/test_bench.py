@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from policies import text
 from proxy import bench
 
 if TYPE_CHECKING:
@@ -24,6 +25,13 @@ def test_every_path_gives_a_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {*figures} >= DOCUMENTED
     for name, value in figures.items():
         assert value is None or math.isfinite(value), name
+
+
+def test_what_is_timed_was_not_embedded_before() -> None:
+    """The crowd leaves no vector behind that a timed hit by meaning would find."""
+    timed = [text.normalise(prompt) for prompt in bench.variants()]
+    assert len({*timed}) == len(timed) > bench.FULL[-1]
+    assert not {*timed} & {text.normalise(prompt) for prompt in bench.crowd()}
 
 
 def test_the_table_shows_every_figure() -> None:
