@@ -65,7 +65,9 @@ class Catalog:
     `changes` counts whatever is held and dropped.
     """
 
-    def __init__(self, embedder: Embedder, *, storage: str, reserve: int) -> None:
+    def __init__(
+        self, embedder: Embedder, *, storage: str, reserve: int, pca: int | None = None
+    ) -> None:
         self.size = 0
         self.changes = 0
         self.counts: Counter[str] = Counter()
@@ -74,7 +76,9 @@ class Catalog:
         self._readers: Counter[str] = Counter()
         self._encoder = embedder.id
         self._register = Register(reserve)
-        self.spaces = Spaces(self._register, embedder.dimension, storage=storage, reserve=reserve)
+        self.spaces = Spaces(
+            self._register, embedder.dimension, storage=storage, reserve=reserve, pca=pca
+        )
         self._table = Table(reserve)
         self._said = Finder(reserve)
         self._at_hand: Shelf[_Known] = Shelf(AT_HAND)

@@ -65,6 +65,7 @@ class Memory:
         clock: Callable[[], float] = time.time,
         hot_bytes: int = 64_000_000,
         storage: str = "int8",
+        pca: int | None = None,
         reserve: int = RESERVE,
         snapshot: Path | None = None,
         workers: int = 2,
@@ -74,9 +75,10 @@ class Memory:
         self.bodies = bodies
         self.faults = Faults(Told(LOG))
         self.fences = Fences()
-        self._blank = partial(Catalog, embedder, storage=storage, reserve=reserve)
+        self._blank = partial(Catalog, embedder, storage=storage, reserve=reserve, pca=pca)
         self.catalog = self._blank()
-        told = {"encoder": embedder.id, "dimension": embedder.dimension, "storage": storage}
+        kept = {"storage": storage, "pca": pca}
+        told = {"encoder": embedder.id, "dimension": embedder.dimension, **kept}
         self._recovery = None if snapshot is None else Recovery(Files(snapshot), told)
         self._clock = clock
         self._pool = Pool(workers)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import faiss as whole
 import numpy as np
 
+from index.vectors import inner
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -33,6 +35,8 @@ PROBES, REACH = 16, 160
 SAMPLE, ROUNDS = 32, 6
 LINKS, EF_BUILD = 32, 100
 CHUNK = 4_096
+# What lies across all axes has no length along them.
+SHORTEST = 1e-6
 # Bytes that are written down at once.
 WRITTEN = 1 << 20
 
@@ -40,10 +44,15 @@ WRITTEN = 1 << 20
 class Postings:
     """Inverted lists with codes of half a byte per dimension, centres found through a small graph.
 
+    With `axes`, a row each, lists and centres know of vectors what lies along those, at length one.
+    What the lists find is scored in full elsewhere, so that a similarity stays what it is.
+
     `search` and `insert` exclude each other: the one takes `lock`, the other wants it held.
     """
 
-    def __init__(self, vectors: Vectors, ordinal: int, index: Any, made_for: int) -> None:
+    def __init__(
+        self, vectors: Vectors, ordinal: int, index: Any, made_for: int, axes: Vector | None
+    ) -> None:
         """Over lists that may be empty yet; `made` makes and fills them."""
         self.lock = Lock()
         self.made_for = made_for
@@ -51,7 +60,7 @@ class Postings:
         self.probes = min(PROBES, self.lists)
         self.twins: dict[int, dict[int, None]] = {}
         self._first: dict[int, int] = {}
-        self._vectors, self._ordinal = vectors, ordinal
+        self._vectors, self._ordinal, self._axes = vectors, ordinal, axes
         self._index, self._centres = index, faiss.downcast_index(index.quantizer)
         self._alive = np.zeros(len(vectors.home) // 8 + 1, np.uint8)
 
@@ -62,16 +71,18 @@ class Postings:
         count = len(members)
         lists = max(1, min(LISTS_MOST, int(LISTS * math.sqrt(count)), count // LEAST))
         sample = vectors.rows(_sample(members, SAMPLE * lists))
+        axes = None if vectors.pca is None else _axes(sample, vectors.pca)
+        sample = _along(axes, sample)
         index = faiss.IndexIVFScalarQuantizer(
             _centres(sample, lists),
-            vectors.dimension,
+            sample.shape[1],
             lists,
             faiss.ScalarQuantizer.QT_4bit,
             faiss.METRIC_INNER_PRODUCT,
             False,  # codes of the vectors themselves, not of what is left beside centres
         )
         index.train(sample)
-        postings = cls(vectors, ordinal, index, count)
+        postings = cls(vectors, ordinal, index, count, axes)
         postings._fill(members)
         return postings
 
@@ -80,7 +91,10 @@ class Postings:
         """As they were written down under that name."""
         made_for, *twins = source.get(f"{name}.twins", np.int64).tolist()
         lists = source.get(f"{name}.lists", np.uint8)
-        postings = cls(vectors, ordinal, faiss.deserialize_index(lists), made_for)
+        axes = None
+        if vectors.pca is not None:
+            axes = source.get(f"{name}.axes", np.float32).reshape(vectors.pca, -1)
+        postings = cls(vectors, ordinal, faiss.deserialize_index(lists), made_for, axes)
         postings._alive = source.get(f"{name}.alive", np.uint8)
         for twin, first in zip(twins[::2], twins[1::2], strict=True):
             postings._attach(twin, first)
@@ -97,6 +111,8 @@ class Postings:
         alive, first = frozen
         with out.section(f"{name}.lists") as write:
             faiss.write_index(self._index, faiss.PyCallbackIOWriter(write, WRITTEN))
+        if self._axes is not None:
+            out.put(f"{name}.axes", self._axes)
         out.put(f"{name}.alive", alive)
         twins = np.array(list(first.items()), np.int64).reshape(-1)
         out.put(f"{name}.twins", np.concatenate(([self.made_for], twins)))
@@ -120,7 +136,7 @@ class Postings:
     def search(self, vector: Vector, most: int, probes: int) -> Numbers:
         """Numbers near a vector, their twins left out."""
         _one_thread()
-        point = vector.reshape(1, -1)
+        point = _along(self._axes, vector.reshape(1, -1))
         with self.lock:
             alive = faiss.IDSelectorBitmap(self._alive)
             asked = faiss.SearchParametersIVF(nprobe=min(probes, self.lists), sel=alive)
@@ -128,8 +144,8 @@ class Postings:
         return found[found >= 0].astype(np.int32)
 
     def points(self, numbers: Numbers) -> Vector:
-        """The vectors of numbers, for `assigned` and `insert`."""
-        return self._vectors.rows(numbers)
+        """What the lists know of the vectors of numbers, for `assigned` and `insert`."""
+        return _along(self._axes, self._vectors.rows(numbers))
 
     def assigned(self, points: Vector) -> Numbers:
         """The list of each point."""
@@ -244,6 +260,23 @@ def _sample(members: Numbers, most: int) -> Numbers:
         return members
     dice = np.random.default_rng(len(members))
     return dice.choice(members, most, replace=False)
+
+
+def _axes(sample: Vector, count: int) -> Vector:
+    """The directions along which most of the sample lies; not around its mean, so that products
+    stay what they are as nearly as they can."""
+    _, axes = np.linalg.eigh(sample.T @ sample)
+    return np.ascontiguousarray(axes.T[-count:], np.float32)
+
+
+def _along(axes: Vector | None, rows: Vector) -> Vector:
+    """Rows seen along the axes, at length one."""
+    if axes is None:
+        return rows
+    seen = inner(rows[0], axes).reshape(1, -1) if len(rows) == 1 else rows @ axes.T
+    length = np.linalg.norm(seen, axis=1, keepdims=True)
+    along: Vector = seen / np.maximum(length, SHORTEST)
+    return along
 
 
 def _centres(sample: Vector, lists: int) -> Any:

@@ -57,10 +57,12 @@ class Spaces:
         *,
         storage: str = "int8",
         reserve: int = RESERVE,
+        pca: int | None = None,
     ) -> None:
         self._register = register
-        self._vectors = Vectors(dimension, storage=storage, reserve=reserve)
-        self.weight = self._vectors.row_bytes + LISTED + dimension // 2
+        self._vectors = Vectors(dimension, storage=storage, reserve=reserve, pca=pca)
+        listed = self._vectors.pca or dimension
+        self.weight = self._vectors.row_bytes + LISTED + listed // 2
         """Bytes of one vector, where it lies in lists as well."""
         # A space's number is never used again, as a growth of it may still be under way.
         self._ordinals = count()

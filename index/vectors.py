@@ -40,13 +40,24 @@ STEPS, LARGEST = 16, 16 * 127
 class Vectors:
     """Unit vectors of one dimension, as `float32`, `float16` or `int8`.
 
+    `pca` is to how many dimensions the lists over them reduce theirs, None where to none fewer;
+    what is kept here keeps all.
+
     int8 keeps direction only: a byte for each number, half a byte of what that rounds off, and the
     factor that makes the length one. `home` says which space a number is in, `marks` is a hash of
     the stored form: equal marks, equal vectors.
     """
 
-    def __init__(self, dimension: int, *, storage: str = "int8", reserve: int = RESERVE) -> None:
+    def __init__(
+        self,
+        dimension: int,
+        *,
+        storage: str = "int8",
+        reserve: int = RESERVE,
+        pca: int | None = None,
+    ) -> None:
         self.dimension = dimension
+        self.pca = pca if pca is not None and pca < dimension else None
         self.storage = storage
         self._codes: NDArray[Any] = np.zeros((reserve, dimension), STORAGES[storage])
         halves = (dimension + 1) // 2 if storage == "int8" else 0
@@ -118,7 +129,7 @@ class Vectors:
         both have the same stored form, and one that has not is never said to be equal.
         """
         query = np.ascontiguousarray(query, np.float32)
-        parts = [_inner(query, self.rows(part)) for part in _parts(numbers)]
+        parts = [inner(query, self.rows(part)) for part in _parts(numbers)]
         found = np.concatenate(parts) if len(parts) != 1 else parts[0]
         # Not `clip`: what is no number is near nothing.
         found[~(found > 0)] = 0
@@ -129,7 +140,7 @@ class Vectors:
         return found
 
     def _products(self, query: Vector, numbers: Numbers) -> Vector:
-        return _inner(query, self._codes.take(numbers, 0).astype(np.float32))
+        return inner(query, self._codes.take(numbers, 0).astype(np.float32))
 
     def _encode(self, vectors: Vector) -> tuple[NDArray[Any], NDArray[np.uint8], Vector]:
         """Codes, what they round off, and what brings both to length one."""
@@ -196,7 +207,8 @@ def _parts(numbers: Numbers) -> list[Numbers]:
     return [numbers[start : start + CHUNK] for start in range(0, len(numbers), CHUNK)]
 
 
-def _inner(query: Vector, rows: Vector) -> Vector:
+def inner(query: Vector, rows: Vector) -> Vector:
+    """The products of one vector with each row."""
     products = np.empty(len(rows), np.float32)
     # numpy's own product wakes a second thread, and waits for it where the core is busy.
     faiss.fvec_inner_products_ny(

@@ -232,6 +232,7 @@ async def _engine(
         store.bodies,
         clock=clock,
         storage=index.storage,
+        pca=index.pca,
         reserve=room,
         snapshot=snapshot,
     )

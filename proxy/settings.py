@@ -478,30 +478,13 @@ def is_local(host: str) -> bool:
         return False
 
 
-# --- what is understood, and not run by this version
-
-
-@dataclass(frozen=True, slots=True)
-class NotYet:
-    """`*` in `path` stands for any name or place; a value in `runs` needs no notice."""
-
-    path: str
-    instead: str
-    runs: tuple[Any, ...] = ()
-
-
-NOT_YET = (NotYet("index.pca", "vectors keep all their dimensions"),)
+# --- what is understood, and does nothing as it is written
 
 
 def notices(settings: Settings) -> list[str]:
-    """One line for each thing written that this version does not run, with what happens instead."""
+    """One line for each category that no request leads to, with what would."""
     document = settings.document
     found = []
-    for entry in NOT_YET:
-        for path in _written(document.value, tuple(entry.path.split("."))):
-            if document.at(path) not in entry.runs:
-                said = f"not in this version yet: {entry.instead}"
-                found.append(document.problem(path, said))
     for name, part in (document.at(("policy", "categories")) or {}).items():
         if part and part.get("cache") is not False and not any(part.get(way) for way in _WAYS_IN):
             said = (
@@ -513,18 +496,3 @@ def notices(settings: Settings) -> list[str]:
 
 
 _WAYS_IN = ("examples", "keywords", "patterns", "models")
-
-
-def _written(value: Any, pattern: tuple[str, ...]) -> Iterator[tuple[str | int, ...]]:
-    """The paths in `value` that fit the pattern and hold something."""
-    if not pattern:
-        if value is not None:
-            yield ()
-        return
-    step, rest = pattern[0], pattern[1:]
-    if isinstance(value, list) and step == "*":
-        for i, item in enumerate(value):
-            yield from ((i, *path) for path in _written(item, rest))
-    if isinstance(value, dict):
-        for key in value if step == "*" else {step} & value.keys():
-            yield from ((key, *path) for path in _written(value[key], rest))

@@ -22,7 +22,7 @@ def drawn(count: int, seed: int = 0) -> np.ndarray:
 
 def listed(rows: np.ndarray, **options: int) -> Postings:
     numbers = np.arange(len(rows), dtype=np.int32)
-    vectors = Vectors(DIMENSION, reserve=16)
+    vectors = Vectors(DIMENSION, reserve=16, **options)
     vectors.put_many(numbers, rows)
     vectors.home[numbers] = HERE
     return Postings.made(vectors, HERE, numbers)
@@ -44,6 +44,27 @@ def test_each_vector_finds_itself(options: dict[str, int]) -> None:
     rows = drawn(500)
     postings = listed(rows, **options)
     assert all(n in postings.search(row, 16, postings.probes) for n, row in enumerate(rows))
+
+
+def test_fewer_dimensions_are_those_that_tell_most() -> None:
+    """Vectors that lie nearly in eight dimensions of 32, turned anyhow, lose nobody in eight."""
+    dice = np.random.default_rng(1)
+    turned, _ = np.linalg.qr(dice.normal(size=(DIMENSION, DIMENSION)))
+    flat = dice.normal(size=(2_000, DIMENSION)) * np.where(np.arange(DIMENSION) < 8, 1, 0.02)
+    rows = unit(flat @ turned)
+    postings = listed(rows, pca=8)
+    assert postings.points(np.arange(3, dtype=np.int32)).shape == (3, 8)
+    near = unit(rows + 0.01 * dice.normal(size=rows.shape))
+    best = (near @ rows.T).argmax(axis=1)
+    found = [n in postings.search(q, 16, postings.lists) for q, n in zip(near, best, strict=True)]
+    assert np.mean(found) > 0.99
+
+
+@pytest.mark.parametrize("pca", [None, DIMENSION, DIMENSION + 1])
+def test_as_many_dimensions_as_there_are_change_nothing(pca: int | None) -> None:
+    """Nothing is reduced to what it has, or to more."""
+    postings = listed(drawn(100), **({} if pca is None else {"pca": pca}))
+    assert postings.points(np.zeros(1, np.int32)).shape == (1, DIMENSION)
 
 
 def test_equals_are_listed_once() -> None:

@@ -142,9 +142,9 @@ async def restarted(house: House, **options: Any) -> dict[str, Any]:
     return seen
 
 
-async def from_the_store(house: House) -> dict[str, Any]:
+async def from_the_store(house: House, **options: Any) -> dict[str, Any]:
     """The truth: what a start without any snapshot comes to."""
-    memory = Memory(MODEL, SqliteBodies.open(house.folder / "likewise.db"))
+    memory = Memory(MODEL, SqliteBodies.open(house.folder / "likewise.db"), **options)
     await memory.load()
     seen = state(memory)
     await house.crash(memory)
@@ -155,17 +155,20 @@ def uses(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [r.message for r in caplog.records if r.name == "likewise.recovery"]
 
 
-async def test_a_restart_holds_the_same(house: House, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("options", [{}, {"pca": 8}])
+async def test_a_restart_holds_the_same(
+    house: House, caplog: pytest.LogCaptureFixture, options: dict[str, int]
+) -> None:
     """Facts, sums, answers, groups and neighbours are as before, and as the store has them."""
-    memory = await house.start()
+    memory = await house.start(**options)
     await fill(memory)
     before = state(memory)
     await memory.save(least=1)
     await house.crash(memory)
     assert house.snapshot.exists()
     caplog.clear()
-    after = await restarted(house)
-    assert after == before == await from_the_store(house)
+    after = await restarted(house, **options)
+    assert after == before == await from_the_store(house, **options)
     assert uses(caplog) == []
     assert len(after["held"]) == MANY
     assert all(name in found for name, found in after["found"].items())
@@ -269,7 +272,7 @@ async def test_a_damaged_snapshot_is_ignored(
 async def test_a_snapshot_of_something_else_is_ignored(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of another model, another storage, or another store."""
+    """Of another model, another storage, lists of other dimensions, or another store."""
     memory = await house.start()
     await fill(memory)
     await memory.save(least=1)
@@ -278,12 +281,13 @@ async def test_a_snapshot_of_something_else_is_ignored(
     other = HashingEmbedder(32)
     assert (await restarted(house, model=other))["found"] == {}
     assert len((await restarted(house, storage="float32"))["held"]) == MANY
+    assert len((await restarted(house, pca=8))["held"]) == MANY
     for name in ("likewise.db", "likewise.db-wal", "likewise.db-shm"):
         (house.folder / name).unlink(missing_ok=True)
     assert (await restarted(house))["held"] == {}
     lines = uses(caplog)
-    assert len(lines) == 3
-    assert "does not know what has changed" in lines[2]
+    assert len(lines) == 4
+    assert "does not know what has changed" in lines[3]
 
 
 async def test_a_store_put_back_to_an_earlier_state_is_not_mixed_up(house: House) -> None:

@@ -6,8 +6,7 @@ import pytest
 
 from policies.errors import PolicyError
 from policies.values import JudgeKind
-from proxy import settings as module
-from proxy.settings import NOT_YET, NotYet, Secret, Settings, judging, load, notices, reread
+from proxy.settings import Secret, Settings, judging, load, notices, reread
 
 UPSTREAM = "upstreams: [{name: a, base_url: 'http://127.0.0.1:9/v1'}]\n"
 
@@ -348,14 +347,6 @@ def test_reread_takes_the_policy_only() -> None:
         reread(after)
 
 
-def test_notices_tell_what_is_written_and_not_run() -> None:
-    """Each written key that this version does not run is told with its line, no other key."""
-    text = UPSTREAM + "policy:\n  mode: shadow\n  judge: text\n  audits: 0%\nindex: {pca: 128}\n"
-    assert notices(loaded(text)) == [
-        "c.yaml:6: index.pca: not in this version yet: vectors keep all their dimensions"
-    ]
-
-
 KEYED = "upstreams:\n- {name: a, base_url: 'http://h', api_key: '${K}', models: ['gpt-*']}\n"
 TWO = KEYED + "- {name: b, base_url: 'http://h', models: ['*']}\npolicy:\n  judge: "
 
@@ -398,22 +389,6 @@ def test_a_reload_checks_the_judge_too() -> None:
         reread(before)
 
 
-def test_notices_reach_every_category(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `*` in the table stands for each name; what is not written is not told."""
-    entry = NotYet("policy.categories.*.threshold.max_false_hits", "the start rules")
-    monkeypatch.setattr(module, "NOT_YET", (entry,))
-    text = (
-        "upstreams:\n- {name: a, base_url: 'http://h'}\n"
-        "- {name: b, base_url: 'http://h', models: [x]}\n"
-        "policy:\n  categories:\n    a: {keywords: [a], threshold: {max_false_hits: 1%}}\n"
-        "    b: {keywords: [b], threshold: 0.9}\n    personal: null\n"
-    )
-    places = [notice.split(": ")[:2] for notice in notices(loaded(text))]
-    assert places == [
-        ["c.yaml:6", "policy.categories.a.threshold.max_false_hits"],
-    ]
-
-
 def test_a_category_that_nothing_leads_to_is_told() -> None:
     """Without examples, keywords, patterns or models only a header gets there."""
     text = UPSTREAM + "policy:\n  categories:\n    a: {ttl: 1h}\n    b: {cache: false}\n"
@@ -426,21 +401,6 @@ def test_a_category_that_nothing_leads_to_is_told() -> None:
 def test_a_store_of_several_servers_is_run(url: str) -> None:
     """Cluster and sentinel addresses are nothing to be told of."""
     assert notices(loaded(UPSTREAM + f"store: {{url: '{url}'}}")) == []
-
-
-def test_the_table_names_keys_that_exist() -> None:
-    """Every entry of NOT_YET is a key of the documented file, or it would never be told."""
-    from proxy.settings import _written  # noqa: PLC0415 - only this test looks inside
-
-    document = loaded(WHOLE, SECRETS).document
-    category = (
-        "policy: {categories: {a: {threshold: {max_false_hits: 1%}, context: {mode: meaning}, "
-        "stale_while_revalidate: 1s, stale_if_error: 1s}}}"
-    )
-    extra = loaded(UPSTREAM + category).document
-    for entry in NOT_YET:
-        path = tuple(entry.path.split("."))
-        assert [*_written(document.value, path), *_written(extra.value, path)], entry.path
 
 
 def test_encryption_takes_a_key_from_the_environment() -> None:
