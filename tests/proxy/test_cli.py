@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import json
@@ -338,3 +339,15 @@ def test_the_version_is_told(likewise: Likewise) -> None:
     code, out, _ = likewise("--version")
     assert code == 0
     assert out.startswith("likewise, version ")
+
+
+def test_what_serves_is_not_looked_through_again() -> None:
+    """From then on the collector counts, and looks at, what was made since only."""
+    kept = [[] for _ in range(1_000)]
+    try:
+        cli._keep_all()
+        assert gc.get_freeze_count() > len(kept)
+        assert len(gc.get_objects()) < len(kept)
+    finally:
+        gc.unfreeze()
+        gc.freeze()
