@@ -17,6 +17,8 @@ from index.shelf import Shelf
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
+    from index.ports import Revision
+
 # The newest entries of this process, whose writes may still be on their way to the store.
 LATELY = 4_096
 
@@ -42,6 +44,9 @@ class Others(Protocol):
     @property
     def in_touch(self) -> bool:
         """Whether everything is known here that they have told until a moment ago."""
+
+    async def stands(self) -> Revision | None:
+        """Up to where all that was told is known here; None while that is being found out."""
 
     async def fence(self) -> str:
         """Have them keep nothing that was asked for before; why that is not sure, if it is not."""

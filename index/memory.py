@@ -325,8 +325,7 @@ class Memory:
         or by another replica. Raises `StoreError` at the end where that is not sure."""
         async with self.fences.purging():
             yield
-            if self._recovery is not None:
-                await asyncio.to_thread(self._recovery.discard)
+            await self.discard()
 
     async def purge(self, entries: Iterable[str]) -> int:
         """Forget on somebody's word."""
@@ -396,8 +395,16 @@ class Memory:
         unworthy = self.loading.under_way or self.catalog.changes < least
         if self._recovery is None or unworthy:
             return
+        others = self.fences.others
+        stands = self.bodies.revision if others is None else others.stands
         async with self._growing:
-            await self._recovery.save(self.bodies, self.catalog, self._pool)
+            await self._recovery.save(stands, self.bodies, self.catalog, self._pool)
+
+    async def discard(self) -> None:
+        """Remove what is written down of RAM: it tells of what was to be forgotten."""
+        if self._recovery is not None:
+            await asyncio.to_thread(self._recovery.discard)
+            self.catalog.changes += WORTH  # what is left to start from is the whole store
 
     async def tend(self) -> None:
         """Grow every crowded space, off the request path; one at a time, as others need threads."""

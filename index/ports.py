@@ -163,10 +163,12 @@ class Bodies(Protocol):
         """Who stands on the list `name`, and since when."""
 
     async def revision(self) -> Revision | None:
-        """Where the store stands; None where it does not write down what changes."""
+        """Where the store stands; None where it does not write down what changes, or others change
+        it too: then `Others.stands` says how far this process is."""
 
     async def changed(self, since: Revision) -> list[str] | None:
-        """The entries written, amended or deleted after that; None where this is not known."""
+        """The entries written, amended or deleted after that; None where this is not known, or
+        where somebody's word made away with more than the store may tell."""
 
     async def forget_changes(self, until: Revision) -> None:
         """Nobody will ask any more for what changed until then."""
@@ -260,6 +262,12 @@ class Log(Protocol):
 
         Raises `GapError` when steps after `mark` are lost or `mark` is of another epoch: what is
         known must then be compared with what there is.
+        """
+
+    async def changed(self, mark: Mark) -> list[str]:
+        """The entries named after `mark`, by a process that has not taken them in.
+
+        Raises `GapError` as `since` does, and where a fence is among the steps.
         """
 
     async def fence(self) -> Mark:

@@ -18,7 +18,7 @@ from index.ports import Record, Revision
 from index.snapshot import Files, Reader, SnapshotError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from index.catalog import Catalog
@@ -58,10 +58,19 @@ class Recovery:
                 LOG.warning("%s is not used: %s", path.name, fault)
         return None
 
-    async def save(self, bodies: Bodies, catalog: Catalog, pool: Pool) -> None:
-        """Write a snapshot in the background; a fault is told, and the one before stays."""
+    async def save(
+        self,
+        stands: Callable[[], Awaitable[Revision | None]],
+        bodies: Bodies,
+        catalog: Catalog,
+        pool: Pool,
+    ) -> None:
+        """Write a snapshot in the background; a fault is told, and the one before stays.
+
+        `stands` says up to where the catalog knows all changes of the store.
+        """
         try:
-            revision = await bodies.revision()
+            revision = await stands()
             if revision is None:
                 return
             changes, discards = catalog.changes, self._discards
@@ -100,6 +109,8 @@ class Recovery:
                 raise SnapshotError(f"it is of {meta}, not {self._kept}")
             changed = await bodies.changed(revision)
             if changed is None:
+                # It will be of no use later on either, and may tell of what was purged.
+                await asyncio.to_thread(path.unlink, missing_ok=True)
                 raise SnapshotError("the store does not know what has changed since")
             await asyncio.to_thread(catalog.restore, source)
         await _catch_up(bodies, catalog, changed)
@@ -109,9 +120,10 @@ class Recovery:
 
 async def _catch_up(bodies: Bodies, catalog: Catalog, changed: Sequence[str]) -> None:
     for start in range(0, len(changed), FEW):
-        some = {entry: await bodies.read(entry) for entry in changed[start : start + FEW]}
-        catalog.drop(entry for entry, record in some.items() if record is None)
-        _hold(catalog, [record for record in some.values() if record is not None])
+        some = changed[start : start + FEW]
+        records = await asyncio.gather(*map(bodies.read, some))
+        catalog.drop(e for e, record in zip(some, records, strict=True) if record is None)
+        _hold(catalog, [record for record in records if record is not None])
         await asyncio.sleep(0)
 
 

@@ -18,7 +18,7 @@ from index.ending import end
 from index.errors import GapError, StoreError
 from index.faults import Told
 from index.fences import Replica
-from index.ports import Mark, StepKind
+from index.ports import Mark, Revision, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -71,6 +71,11 @@ class Follower:
     def behind(self) -> int:
         """Steps that are in the log and not known here, when it was last looked at."""
         return max(0, self._end.seq - self._mark.seq)
+
+    async def stands(self) -> Revision | None:
+        if self.comparing or not self._mark.epoch:
+            return None
+        return Revision(self._mark.epoch, self._mark.seq)
 
     @property
     def own(self) -> Replica:
@@ -181,6 +186,7 @@ class Follower:
         if any(step.kind is StepKind.FENCE for step in others):
             self._memory.fences.rise()
             await self._memory.settled()
+            await self._memory.discard()
         self._hear(step.note for step in others if step.kind is StepKind.LEARNED)
         gone = list(_named(others, StepKind.GONE))
         if again := self._memory.fences.outdated(gone):

@@ -8,6 +8,7 @@ business of those who write and read them.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import struct
@@ -160,29 +161,51 @@ class Files:
 
     @contextmanager
     def writing(self) -> Iterator[tuple[Writer, Callable[[], None]]]:
-        """A new snapshot, and what makes it the latest. Raises OSError."""
+        """A new snapshot, and what makes it the latest. Raises OSError, also where another process
+        is writing one."""
         self._part.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            with os.fdopen(handle, "wb") as file:
+        handle = os.open(self._part, os.O_WRONLY | os.O_CREAT, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            self._seize(handle)
+            try:
                 yield Writer(file), partial(self._finish, handle)
-        finally:
-            self._part.unlink(missing_ok=True)
+            finally:
+                if self._is_ours(handle):
+                    self._part.unlink()
 
     def discard(self) -> None:
         """Remove what there is. Raises OSError."""
+        if not any(path.exists() for path in (*self.paths, self._part)):
+            return
         for path in (*self.paths, self._part):
             path.unlink(missing_ok=True)
         if self._part.parent.exists():
             self._settle()
 
+    def _seize(self, handle: int) -> None:
+        """Have the new file for this process alone, and empty."""
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._require_ours(handle)
+        os.truncate(handle, 0)
+
     def _finish(self, handle: int) -> None:
         os.fsync(handle)
+        self._require_ours(handle)
         latest, before = self.paths
         if latest.exists():
             latest.replace(before)
         self._part.replace(latest)
         self._settle()
+
+    def _require_ours(self, handle: int) -> None:
+        if not self._is_ours(handle):
+            raise OSError(f"{self._part.name} was taken away by another process")
+
+    def _is_ours(self, handle: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(handle), self._part.stat())
+        except FileNotFoundError:
+            return False
 
     def _settle(self) -> None:
         """Names, too, are on disk from now on."""

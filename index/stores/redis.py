@@ -18,8 +18,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from index import codec
-from index.errors import SetupError, StoreError
-from index.ports import Sealed, StepKind
+from index.errors import GapError, SetupError, StoreError
+from index.ports import Mark, Sealed, StepKind
 from index.stores import link
 from index.stores.patience import Patience, within
 from index.stores.stream import Stream
@@ -275,8 +275,11 @@ class RedisBodies:
     async def revision(self) -> Revision | None:
         return None
 
-    async def changed(self, since: Revision) -> list[str] | None:  # noqa: ARG002 - not written down
-        return None
+    async def changed(self, since: Revision) -> list[str] | None:
+        try:
+            return await self.log.changed(Mark(since.store, since.number))
+        except GapError:
+            return None
 
     async def forget_changes(self, until: Revision) -> None:
         """There is nothing to forget."""

@@ -21,6 +21,7 @@ from tests.index.test_memory import EGGS, Scripted, ask, body_of, facts, find, k
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from index.ports import Record
     from policies.values import Facts
@@ -34,10 +35,12 @@ PATIENCE = 20.0
 class Replica:
     """A memory over Redis with its follower, which looks when the test says so."""
 
-    def __init__(self, url: str, namespace: str, embedder: Scripted) -> None:
+    def __init__(
+        self, url: str, namespace: str, embedder: Scripted, snapshot: Path | None = None
+    ) -> None:
         self.late = 0.0
         self.store = RedisBodies.open(url, namespace=namespace)
-        self.memory = Memory(embedder, self.store)
+        self.memory = Memory(embedder, self.store, snapshot=snapshot)
         self.follower = Follower(
             self.memory, self.store, clock=lambda: time.monotonic() + self.late
         )
@@ -501,3 +504,112 @@ async def test_what_this_process_did_is_not_done_again(pair: list[Replica]) -> N
     assert here.follower.behind == 0
     assert [slot.facts for slot in here.memory.catalog.slots()] == known
     assert here.memory.generation == generation
+
+
+# -- starting from a snapshot ----------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def kept_by(url: str, folder: Path) -> AsyncIterator[tuple[Replica, Callable[[], Replica]]]:
+    """A replica that has written down three entries and is gone; another; and who starts anew."""
+    namespace = f"replicas-{uuid.uuid4().hex}"
+
+    def anew() -> Replica:
+        return Replica(url, namespace, Scripted(), folder / "index.snapshot")
+
+    first, other = anew(), Replica(url, namespace, Scripted())
+    await first.start()
+    await other.start()
+    for text in ("one?", "two?", "three?"):
+        await keep(first.memory, ask(text))
+    await first.settled()
+    await first.follower.catch_up()
+    await first.memory.save(least=0)
+    assert (folder / "index.snapshot").exists()
+    await first.follower.follow()
+    await first.store.close()
+    yield other, anew
+    await other.close()
+
+
+def files(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def known(replica: Replica) -> set[str]:
+    return {slot.facts.text for slot in replica.memory.catalog.slots()}
+
+
+async def test_a_start_from_a_snapshot_is_brought_up_to_date(
+    redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What others kept and deleted while it was down is known, without reading the whole store."""
+    async with kept_by(redis_server.url, tmp_path) as (other, anew):
+        await keep(other.memory, ask("four?"))
+        await other.follower.follow()
+        (gone,) = [s.facts.entry for s in other.memory.catalog.slots() if s.facts.text == "two?"]
+        await other.memory.forget([gone])
+        await other.settled()
+        again = anew()
+        monkeypatch.setattr(RedisBodies, "scan", None)
+        await again.start()
+        assert known(again) == {"one?", "three?", "four?"}
+        assert again.memory.catalog.spaces.searched == 3
+        await again.close()
+
+
+@pytest.mark.parametrize("trouble", ["purge", "lost"])
+async def test_a_snapshot_that_cannot_be_brought_up_to_date_is_removed(
+    redis_server: RedisServer, tmp_path: Path, trouble: str
+) -> None:
+    """After a purge, or with the log lost, all is read; what was purged stays on no disk."""
+    async with kept_by(redis_server.url, tmp_path) as (other, anew):
+        await other.follower.follow()
+        (gone,) = [s.facts.entry for s in other.memory.catalog.slots() if s.facts.text == "two?"]
+        if trouble == "purge":
+            await other.memory.purge([gone])
+        else:
+            await other.memory.forget([gone])
+            await other.settled()
+            with redis_server.client() as client:
+                client.delete(other.store.log._keys[0])
+        again = anew()
+        await again.start()
+        assert known(again) == {"one?", "three?"}
+        assert files(tmp_path) == []
+        await again.close()
+
+
+async def test_a_purge_elsewhere_removes_the_snapshot(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """And the next one is worth writing at once, without what was purged."""
+    async with kept_by(redis_server.url, tmp_path) as (other, anew):
+        again = anew()
+        await again.start()
+        await other.follower.follow()
+        (gone,) = [s.facts.entry for s in other.memory.catalog.slots() if s.facts.text == "two?"]
+        async with again.following():
+            await other.memory.purge([gone])
+            assert files(tmp_path) == []
+            await other.settled()
+            await until(lambda: known(again) == {"one?", "three?"})
+        await again.memory.save()
+        assert (tmp_path / "index.snapshot").exists()
+        await again.close()
+
+
+async def test_nothing_is_written_down_while_it_is_unsure(
+    redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """During a comparison with the whole store nobody knows up to where all is known."""
+    async with kept_by(redis_server.url, tmp_path) as (_, anew):
+        again = anew()
+        await again.start()
+        assert await again.follower.stands() is not None
+        monkeypatch.setattr(Follower, "comparing", True)
+        assert await again.follower.stands() is None
+        (tmp_path / "index.snapshot").unlink()
+        await again.memory.save(least=0)
+        assert files(tmp_path) == []
+        await again.close()

@@ -153,3 +153,28 @@ def test_discarded_is_gone(tmp_path: Path) -> None:
     files.discard()
     Files(tmp_path / "none" / "index.snapshot").discard()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
+    """Another that would write to the same place meanwhile is refused, and disturbs nothing."""
+    files, others = Files(tmp_path / "s"), Files(tmp_path / "s")
+    with files.writing() as (out, finish):
+        with pytest.raises(OSError), others.writing():
+            pytest.fail("it writes")
+        out.close(META)
+        finish()
+        with others.writing() as (more, finish_more):
+            more.close(META)
+            finish_more()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s", "s.before"]
+
+
+def test_what_another_process_discards_is_not_finished(tmp_path: Path) -> None:
+    """It may tell of what is to be forgotten; and what was finished before it is gone as well."""
+    files = Files(tmp_path / "s")
+    with files.writing() as (out, finish):
+        out.close(META)
+        Files(tmp_path / "s").discard()
+        with pytest.raises(OSError, match="taken away"):
+            finish()
+    assert not [*tmp_path.iterdir()]

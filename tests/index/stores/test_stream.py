@@ -175,6 +175,38 @@ async def test_what_was_cut_off_is_a_gap(desk: Desk) -> None:
     assert [s.entries for s in left] == [(name(3),), (name(4),)]
 
 
+async def test_what_changed_since_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By whomever, each name once, however many looks it takes; and nobody hears of the reader."""
+    monkeypatch.setattr(stream, "READ_AT_ONCE", 2)
+    await told(desk.there, PUT, 9)
+    start = await desk.here.mark()
+    for number in (1, 2, 3, 2):
+        await told(desk.there, PUT, number)
+    await told(desk.here, GONE, 1)
+    assert await desk.here.changed(start) == [name(1), name(2), name(3)]
+    assert await desk.here.changed(await desk.here.mark()) == []
+    assert (await desk.there.roll()).heard == ()
+
+
+@pytest.mark.parametrize("trouble", ["fence", "cut", "log", "ahead"])
+async def test_what_changed_since_is_not_guessed(desk: Desk, trouble: str) -> None:
+    """A purge meanwhile, steps cut off, a log begun anew or an older one: all is to be read."""
+    start = await desk.here.mark()
+    await told(desk.there, PUT, 1)
+    await told(desk.there, PUT, 2)
+    with desk.server.client() as client:
+        if trouble == "fence":
+            await desk.there.fence()
+        elif trouble == "cut":
+            client.execute_command("XTRIM", desk.key("steps"), "MAXLEN", 1)
+        elif trouble == "log":
+            client.delete(desk.key("log"))
+        else:
+            start = Mark(start.epoch, start.seq + 7)
+    with pytest.raises(GapError):
+        await desk.here.changed(start)
+
+
 async def test_the_log_does_not_grow_for_ever(redis_server: RedisServer) -> None:
     """Its oldest steps go when it is long."""
     servers = link.opened(redis_server.url, read=5.0, write=5.0)
