@@ -24,7 +24,8 @@ T = TypeVar("T")
 STALL = 1.0
 # More than this many would wait in vain: two threads embed about as many in the time they have.
 QUEUE = 100
-NICE = 10
+# Exact hits on the event loop go before embeddings, and these before what nobody waits for.
+NICE, NICEST = 10, 19
 # Seconds after which the model itself runs, without the interpreter lock.
 HEAD_START = 0.001
 
@@ -32,8 +33,8 @@ HEAD_START = 0.001
 class Pool:
     """Threads for the work of one event loop."""
 
-    def __init__(self, workers: int) -> None:
-        self._threads = ThreadPoolExecutor(workers, "embed", initializer=_be_nice)
+    def __init__(self, workers: int, *, nice: int = NICE) -> None:
+        self._threads = ThreadPoolExecutor(workers, "embed", _be_nice, (nice,))
         self._waiting = 0
         self._finished = time.monotonic()
 
@@ -119,6 +120,6 @@ def _expire(waiter: asyncio.Future[T], seconds: float) -> None:
         waiter.set_exception(TimeoutError(f"no embedding within {seconds * 1000:.0f} ms"))
 
 
-def _be_nice() -> None:
-    """Exact hits on the event loop go before embeddings (Linux: niceness is per thread)."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+def _be_nice(nice: int) -> None:
+    """Linux: niceness is per thread."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)

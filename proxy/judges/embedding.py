@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from index.pool import Pool
+from index.pool import NICEST, Pool
 from index.texts import sound
 from policies import sameness, text
 
@@ -24,7 +24,7 @@ class EmbeddingJudge:
     def __init__(self, embedder: Embedder, threshold: float) -> None:
         self._embed = sound(embedder)
         self._threshold = threshold
-        self._pool = Pool(1)
+        self._pool = Pool(1, nice=NICEST)
 
     async def same(self, question: str, fresh: str, remembered: str) -> bool | None:  # noqa: ARG002 - the port's shape
         try:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from index import pool
-from index.pool import Pool
+from index.pool import NICE, NICEST, Pool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -78,3 +80,14 @@ async def test_a_full_queue_takes_nobody_more(
     release.set()
     assert await asyncio.gather(*waiting) == [True, True]
     assert await threads.within(20, divmod, 7, 2) == (3, 1)
+
+
+@pytest.mark.parametrize(("options", "niceness"), [({}, NICE), ({"nice": NICEST}, NICEST)])
+async def test_what_can_wait_gives_way(options: dict[str, int], niceness: int) -> None:
+    """Threads stand as far behind others for the scheduler as was asked for."""
+    made = Pool(1, **options)
+    try:
+        own = partial(os.getpriority, os.PRIO_PROCESS)
+        assert await made.whenever(lambda: own(threading.get_native_id())) == niceness
+    finally:
+        made.close()
