@@ -45,8 +45,8 @@ SAVE_SECONDS = 60.0
 ROWS = 10_000
 # Served hits whose features are remembered, should their caller call them wrong.
 SERVED = 5_000
-# Verdicts of one caller that may teach: a flood of them must not speak for all.
-VERDICTS_EACH = 20
+# Verdicts of one caller that may teach in a day: a flood of them must not speak for all.
+VERDICTS_EACH, DAY = 20, 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,7 @@ class Learner:
         self.say: Callable[[bytes], None] = lambda _: None
         self._served: Shelf[tuple[Study, str]] = Shelf(SERVED)
         self._verdicts: Counter[str] = Counter()
+        self._counted = 0.0
         self._saved = 0.0
         self._unsaved = False
         self._changing = asyncio.Lock()
@@ -139,13 +140,20 @@ class Learner:
         if row.reason == Reason.SEMANTIC and row.similarity is not None:
             self._rows.append(_said(row, row.similarity, self._clock(), same=good))
         known = self._served.get(str(row.id))
-        if good or known is None or self._verdicts[row.owner] >= VERDICTS_EACH:
+        if good or known is None or self._spoken_for(row.owner):
             return
         self._served.pop(str(row.id))
         self._verdicts[row.owner] += 1
         study, category = known
         label = lessons.label(study, self._clock(), category, same=False)
         self._new.append(label._replace(propensity=1.0, certifies=False))
+
+    def _spoken_for(self, owner: str) -> bool:
+        """Whether one caller has taught enough for a while."""
+        if self._clock() - self._counted >= DAY:
+            self._counted = self._clock()
+            self._verdicts.clear()
+        return self._verdicts[owner] >= VERDICTS_EACH
 
     def _submit(self, fresh: Fresh) -> None:
         if len(fresh.answer) > SLOW_BYTES:

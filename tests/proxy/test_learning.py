@@ -321,6 +321,18 @@ async def test_a_flood_of_verdicts_of_one_key_is_capped(bed: Bed) -> None:
     assert len(bed.learner.lessons.labels) == learning.VERDICTS_EACH + 1
 
 
+async def test_a_key_is_heard_again_on_another_day(bed: Bed) -> None:
+    """What it may teach is so much a day, not for ever."""
+    for number in range(learning.VERDICTS_EACH + 10):
+        bed.learner.served(number, study(facts(1), would=True), "faq")
+        bed.learner.verdict(hit(number), good=False)
+    bed.learner._clock = lambda: 7.0 + learning.DAY
+    bed.learner.served(1_000, study(facts(1), would=True), "faq")
+    bed.learner.verdict(hit(1_000), good=False)
+    await bed.learner.fold()
+    assert len(bed.learner.lessons.labels) == learning.VERDICTS_EACH + 1
+
+
 # -- what stays ----------------------------------------------------------------------------------
 
 
