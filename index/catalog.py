@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from index.finder import Finder
+from index.finder import WIDTH, Finder
 from index.packing import Kind, said_key
 from index.register import Register
 from index.shelf import Shelf
@@ -233,7 +233,7 @@ class Catalog:
             self._table.clear(number)
         self.spaces.restore(source, taken)
         said = source.get("said", np.uint8)
-        some = taken & said.reshape(len(taken), -1).any(1)
+        some = taken & said.reshape(-1, WIDTH).any(1)
         self._said.restore(said, np.flatnonzero(some).astype(np.int32))
         self._recount()
 

@@ -408,3 +408,19 @@ async def test_requests_meanwhile_count(house: House, monkeypatch: pytest.Monkey
     assert entry(5) not in after["held"]
     assert after["held"][entry(6)].stored == 101.0
     assert after["held"][entry(8)].flagged
+
+
+async def test_a_snapshot_of_nothing_is_of_use(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An index that was emptied is written down and read again like any other."""
+    memory = await house.start()
+    await fill(memory, range(3))
+    await memory.purge([entry(number) for number in range(3)])
+    await memory.save()
+    await keep(memory, record(4))
+    await house.crash(memory)
+    assert house.snapshot.exists()
+    caplog.clear()
+    assert [*(await restarted(house))["held"]] == [entry(4)]
+    assert uses(caplog) == []
