@@ -28,12 +28,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
+from bench.quality import RULES, query
 from index.catalog import Catalog
 from index.snapshot import Files, Reader
 from index.space import Space
+from index.texts import Texts
+from index.turns import Turns
 from index.vectors import Vectors
+from policies import decide, guards
 from policies.context import answered
-from policies.values import Facts
+from policies.values import Facts, Found, Snapshot
+from policies.verdicts import Serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,6 +48,8 @@ if TYPE_CHECKING:
 DIMENSION = 384
 PER_CENTRE, SPREAD, BESIDE = 50, 0.5, 0.015
 QUERIES, SCANNED, ROUNDS, PART = 300, 60, 600, 10_000
+# Of so many decisions so many read texts that are all remembered; their vectors are this close.
+DECISIONS, REMEMBERED, CLOSE = 2_000, 100, 0.005
 HUNDRED_THOUSAND, MILLION = 100_000, 1_000_000
 SMALL, CHURNS = 1_000, 5
 CUTS = (0.8, 0.85, 0.9, 0.95)
@@ -60,6 +67,7 @@ def main() -> None:
     parts: list[tuple[Callable[..., list[Row]], int]] = [
         (recalls, 10_000),
         (worn, HUNDRED_THOUSAND),
+        (decided, HUNDRED_THOUSAND),
         (large, most),
         (partitions, most),
         (flips, 20_000),
@@ -241,6 +249,46 @@ def worn(size: int, storage: str, seed: int) -> list[Row]:
                 made.space.grow()
     rows.append((f"the same after {CHURNS}x churn, numbers used again", made.recall(turn=CHURNS)))
     return rows
+
+
+def decided(size: int, storage: str, seed: int) -> list[Row]:
+    """All that a hit by meaning takes besides its embedding: texts read, neighbours found, weighed,
+    one chosen. Once with texts that were never read before, once with texts read lately."""
+    made = Made.of(size, storage, seed)
+    space = made.catalog.spaces.within("space")
+    assert space is not None
+    turns = Turns(Texts(Model().embed), made.catalog.facts, made.catalog.saying)
+    snap = Snapshot(1.7e9 + 1, RULES)
+    numbers, rows = next(made.cloud.parts())
+    dice = np.random.default_rng(seed)
+
+    def decision(number: int, vector: np.ndarray) -> tuple[float, bool]:
+        asked = query(f"Please tell me: {facts(number).text}")
+        started = time.perf_counter()
+        guards.study(asked.text)
+        near = turns.nearest(asked, RULES.defaults, RULES, vector, space)
+        found = Found("e" * 32, "space", None, near=near, vector=vector)
+        verdict = decide.choose(asked, found, snap)
+        return time.perf_counter() - started, isinstance(verdict, Serve)
+
+    took: dict[str, list[float]] = {"never read": [], "read lately": []}
+    served = 0
+    for turn in range(DECISIONS // REMEMBERED):
+        some = numbers[turn * REMEMBERED : (turn + 1) * REMEMBERED]
+        noise = CLOSE * dice.standard_normal((len(some), DIMENSION), np.float32)
+        for times in took.values():
+            for number, vector in zip(some.tolist(), unit(rows[some] + noise), strict=True):
+                seconds, hit = decision(number, vector)
+                times.append(seconds)
+                served += hit
+    return [
+        (
+            f"search and decision at {size:,}, texts {kind}, p50 and p99",
+            " and ".join(f"{1e6 * float(np.quantile(times, share)):,.0f}" for share in (0.5, 0.99))
+            + f" µs, {served / 2 / DECISIONS:.0%} served",
+        )
+        for kind, times in took.items()
+    ]
 
 
 def large(size: int, storage: str, seed: int) -> list[Row]:
