@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
+from hashlib import sha256
 from importlib.metadata import version
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,7 @@ async def condition(engine: Engine, settings: Settings, upkeep: Upkeep) -> dict[
         "uptime": time.time() - STARTED,
         "ready": upkeep.ready,
         "state": upkeep.readiness()[1],
+        "policy": policy(upkeep.settings),
         "entries": len(memory),
         "entry_bytes": memory.size,
         "entries_to_renew": memory.catalog.unread,
@@ -55,6 +58,12 @@ async def condition(engine: Engine, settings: Settings, upkeep: Upkeep) -> dict[
         "disk": disk(build.home(settings.store_url)),
         "replicas": [one._asdict() for one in await others.roll()] if others else [],
     }
+
+
+def policy(settings: Settings) -> str:
+    """A digest of what is written of the policy in force, to be compared with other replicas'."""
+    written = [settings.document.at((part,)) for part in ("policy", "prices")]
+    return sha256(json.dumps(written, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
 def index(memory: Memory) -> dict[str, int]:

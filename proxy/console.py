@@ -349,7 +349,8 @@ class HouseConsole:
 
 def _stand(health: dict[str, Any]) -> dict[str, Any]:
     """What a list of replicas says of each."""
-    return {name: health[name] for name in ("version", "uptime", "ready", "state")}
+    stand = {name: health[name] for name in ("version", "uptime", "ready", "state")}
+    return stand | {"policy": health.get("policy", "")}  # a replica of before does not tell
 
 
 def _learned(

@@ -82,16 +82,19 @@ class Told(BaseModel):
     uptime: float
     ready: bool
     state: str
+    policy: str
 
 
 class Health(BaseModel):
-    """`state` says what `ready` lacks. `embedder_ms` is a typical embedding of late, `last_faults`
-    what each part said last. Bytes, and seconds of `uptime`."""
+    """`state` says what `ready` lacks. `policy` is a digest of the policy in force. `embedder_ms`
+    is a typical embedding of late, `last_faults` what each part said last. Bytes, and seconds of
+    `uptime`."""
 
     version: str
     uptime: float
     ready: bool
     state: str
+    policy: str
     entries: int
     entry_bytes: int
     entries_to_renew: int = Field(description="Read by another model, and to be embedded anew.")

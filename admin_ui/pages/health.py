@@ -31,22 +31,25 @@ async def health(request: Request, console: Asked, replica: Whose = "") -> Respo
         request,
         "health.html",
         h=facts,
-        concerns=[*concerns(facts), *others(facts["fleet"], replica)],
+        concerns=[*concerns(facts), *others(facts["fleet"], replica, facts["policy"])],
         replica=replica,
         lags={one["name"]: one["lag"] for one in facts["replicas"]},
         acts=[act for _, act in await console.acts(_ACTS)],
     )
 
 
-def others(fleet: list[dict[str, Any]], shown: str) -> list[Concern]:
-    """Which of the replicas that are not shown is not ready. One that is gone is no concern: it
-    may have been stopped on purpose."""
+def others(fleet: list[dict[str, Any]], shown: str, policy: str) -> list[Concern]:
+    """Which of the replicas that are not shown is not ready, or runs another policy. One that is
+    gone is no concern: it may have been stopped on purpose."""
     hidden = [one for one in fleet if one["id"] != shown and (shown or not one["here"])]
-    return [
-        Concern(bad=True, said=f"Replica {one['name']} is not ready: {one['state']}.")
-        for one in hidden
-        if one["live"] and not one["ready"]
-    ]
+    live = [one for one in hidden if one["live"]]
+    ill = [one for one in live if not one["ready"]]
+    differ = [one["name"] for one in live if one["policy"] not in ("", policy)]
+    found = [Concern(True, f"Replica {one['name']} is not ready: {one['state']}.") for one in ill]
+    if differ:
+        said = f"Another policy is in force on {', '.join(differ)}: roll one file out to all."
+        found.append(Concern(bad=False, said=said))
+    return found
 
 
 def concerns(facts: dict[str, Any]) -> list[Concern]:

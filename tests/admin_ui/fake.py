@@ -271,11 +271,12 @@ class FakeConsole:
 
     @property
     def condition(self) -> dict[str, Any]:
-        stand = {"version": "1", "uptime": 60.0, "ready": True, "state": "ready"}
+        stand = {"version": "1", "uptime": 60.0, "ready": True, "state": "ready", "policy": "p1"}
         return {
-            "version": "1", "uptime": 60.0, "ready": True, "state": "ready", "entries": 7,
-            "entry_bytes": 2048, "entries_to_renew": 0, "store": "sqlite:./likewise.db",
-            "store_missing": "", "store_faults": {"read": 0, "write": 0},
+            "version": "1", "uptime": 60.0, "ready": True, "state": "ready", "policy": "p1",
+            "entries": 7, "entry_bytes": 2048, "entries_to_renew": 0,
+            "store": "sqlite:./likewise.db", "store_missing": "",
+            "store_faults": {"read": 0, "write": 0},
             "index": {"vectors": 7, "spaces": 1, "dead": 0, "bytes": 4096, "reserved": 8192},
             "embedder": "all-MiniLM-L6-v2", "embedder_faults": {"failed": 0, "late": 1},
             "embedder_queue": 0, "embedder_stalled": False, "embedder_ms": 3.1, "last_faults": {},

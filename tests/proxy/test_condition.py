@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.condition import disk, embedding
+from proxy.condition import disk, embedding, policy
 from tests.index.test_journal import decision
 from tests.proxy.house import with_oracle
+from tests.proxy.test_settings import UPSTREAM, loaded
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 
 def test_the_health_of_a_running_house(tmp_path: Path) -> None:
@@ -26,6 +29,19 @@ def test_the_health_of_a_running_house(tmp_path: Path) -> None:
         assert (told["upstreams"], told["upstreams_failing"]) == (["oracle"], [])
         assert told["uptime"] > 0
         assert told["replicas"] == []
+
+
+def test_equal_policies_are_told_by_their_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever else the files hold, in whatever order it is written."""
+    monkeypatch.chdir(tmp_path)
+    first = "policy: {mode: shadow, defaults: {ttl: 1h, threshold: 0.9}}"
+    same = "server: {port: 7}\npolicy:\n  defaults: {threshold: 0.9, ttl: 1h}\n  mode: shadow"
+    told = [policy(loaded(f"{UPSTREAM}{text}\n")) for text in (first, same, "", "policy: {}")]
+    assert told[0] == told[1]
+    assert len({*told}) == 3
+    assert policy(loaded(UPSTREAM + "prices: {m: {input: 1, output: 2}}\n")) not in told
 
 
 def test_a_typical_embedding_is_that_in_the_middle() -> None:

@@ -61,14 +61,38 @@ def test_one_replica_on_request(person: TestClient, console: FakeConsole) -> Non
 def test_another_replica_that_is_not_ready(shown: str, said: list[str]) -> None:
     """It is a concern, unless it is the one shown, which says so itself, or is gone."""
     fleet = [
-        {"id": ONE, "name": "one", "here": True, "live": True, "ready": True, "state": "ready"},
-        {"id": TWO, "name": "two", "here": False, "live": True, "ready": False, "state": "loads"},
-        {"id": THREE, "name": "three", "here": False, "live": False, "ready": False, "state": "x"},
+        one(ONE, "one", here=True),
+        one(TWO, "two", ready=False, state="loads"),
+        one(THREE, "three", live=False, ready=False, state="x"),
     ]
-    found = others(fleet, shown)
+    found = others(fleet, shown, "p")
     assert [(one.bad, one.said) for one in found] == [
         (True, f"Replica {name} is not ready: loads.") for name in said
     ]
+
+
+def one(number: str, name: str, **rest: Any) -> dict[str, Any]:
+    """A replica as a page is told of it."""
+    plain = {"here": False, "live": True, "ready": True, "state": "ready", "policy": "p"}
+    return {"id": number, "name": name} | plain | rest
+
+
+def test_another_policy_is_a_concern() -> None:
+    """On whoever lives and tells which: of replicas of before and of those gone nobody knows."""
+    fleet = [
+        one(ONE, "one", here=True),
+        one(TWO, "two", policy="q"),
+        one(THREE, "three", policy="q"),
+        one("4" * 16, "four", policy=""),
+        one("5" * 16, "five", policy="q", live=False),
+        one("6" * 16, "six"),
+    ]
+    (found,) = others(fleet, "", "p")
+    assert (found.bad, found.said.split(":")[0]) == (
+        False, "Another policy is in force on two, three",
+    )  # fmt: skip
+    assert others(fleet[:1] + fleet[3:], "", "p") == []
+    assert "one, six" in others(fleet, TWO, "q")[0].said
 
 
 @pytest.mark.parametrize(
